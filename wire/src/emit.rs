@@ -1,0 +1,197 @@
+//! From parts to bytes, in the caller's buffer.
+
+use zerocopy::byteorder::little_endian::{U16, U32};
+use zerocopy::{Immutable, IntoBytes};
+
+use crate::body::Contact;
+use crate::extension::{EXT_HEAD_LEN, EXT_PADDING, ExtensionHead};
+use crate::head::{Flags, HEAD_LEN, Head};
+use crate::network_key::{MAC_LEN, NetworkKey};
+use crate::record::{Publisher, Record};
+use crate::{DATAGRAM_LEN_MAX, STREAM_LEN_MAX};
+
+/// The buffer, or the limit, has no room for what was to be written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct EmitError {
+    /// Bytes that it takes.
+    pub need: usize,
+    /// Bytes that are left.
+    pub have: usize,
+}
+
+/// Writes one message front to back: head, fixed body, items, extensions, MAC.
+///
+/// Each step either fits whole or leaves the message as it was and says so, so a reply
+/// can be filled until it is full. [`Emit::finish`] sets the lengths, the count of items
+/// and the MAC.
+#[derive(Debug)]
+pub struct Emit<'b, 'k> {
+    buf: &'b mut [u8],
+    head: Head,
+    key: Option<&'k NetworkKey>,
+    /// Bytes written so far.
+    len: usize,
+    /// Where the body must end.
+    limit: usize,
+}
+
+impl<'b, 'k> Emit<'b, 'k> {
+    /// Begins a datagram of at most `len_max` bytes, and never over
+    /// [`DATAGRAM_LEN_MAX`] or the buffer. With a `key` the MAC's bytes are set aside.
+    ///
+    /// # Errors
+    /// [`EmitError`] if not even the head fits.
+    pub fn datagram(
+        buf: &'b mut [u8],
+        head: Head,
+        key: Option<&'k NetworkKey>,
+        len_max: usize,
+    ) -> Result<Self, EmitError> {
+        Self::begin(buf, head, key, len_max.min(DATAGRAM_LEN_MAX))
+    }
+
+    /// Begins a message for a TCP stream, of at most [`STREAM_LEN_MAX`] bytes.
+    ///
+    /// # Errors
+    /// [`EmitError`] if not even the head fits.
+    pub fn stream(
+        buf: &'b mut [u8],
+        head: Head,
+        key: Option<&'k NetworkKey>,
+    ) -> Result<Self, EmitError> {
+        Self::begin(buf, head, key, STREAM_LEN_MAX)
+    }
+
+    fn begin(
+        buf: &'b mut [u8],
+        mut head: Head,
+        key: Option<&'k NetworkKey>,
+        len_max: usize,
+    ) -> Result<Self, EmitError> {
+        let mac_len = if key.is_some() { MAC_LEN } else { 0 };
+        let have = len_max.min(buf.len());
+        let need = HEAD_LEN + mac_len;
+        if have < need {
+            return Err(EmitError { need, have });
+        }
+        let keyed = Flags::KEYED.0;
+        let flags = head.flags.get() & !keyed;
+        head.flags = U16::new(if key.is_some() { flags | keyed } else { flags });
+        head.key_id = key.map_or(0, |key| key.id);
+        Ok(Self { buf, head, key, len: HEAD_LEN, limit: have - mac_len })
+    }
+
+    /// The head, to be changed until [`Emit::finish`] writes it.
+    pub fn head(&mut self) -> &mut Head {
+        &mut self.head
+    }
+
+    /// Bytes that still fit.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.limit - self.len
+    }
+
+    /// Adds a kind's fixed part.
+    ///
+    /// # Errors
+    /// [`EmitError`] if it does not fit.
+    pub fn body<T: IntoBytes + Immutable>(&mut self, body: &T) -> Result<(), EmitError> {
+        self.reserve(size_of::<T>())?;
+        self.put(body.as_bytes());
+        Ok(())
+    }
+
+    /// Adds a contact and counts it in the head.
+    ///
+    /// # Errors
+    /// [`EmitError`] if it does not fit.
+    pub fn contact(&mut self, contact: &Contact) -> Result<(), EmitError> {
+        self.body(contact)?;
+        self.head.arg = self.head.arg.saturating_add(1);
+        Ok(())
+    }
+
+    /// Adds a value's record to a reply and counts it in the head.
+    ///
+    /// # Errors
+    /// [`EmitError`] if it does not fit, or 255 are there.
+    pub fn record(&mut self, record: &Record<'_>) -> Result<(), EmitError> {
+        if self.head.arg == u8::MAX {
+            return Err(EmitError { need: record.wire_len(), have: 0 });
+        }
+        self.store_record(record)?;
+        self.head.arg += 1;
+        Ok(())
+    }
+
+    /// Adds a STORE request's one record, which no head counts.
+    ///
+    /// # Errors
+    /// [`EmitError`] if it does not fit.
+    pub fn store_record(&mut self, record: &Record<'_>) -> Result<(), EmitError> {
+        self.reserve(record.wire_len())?;
+        self.put(record.head().as_bytes());
+        match record.publisher {
+            Publisher::Immutable => {}
+            Publisher::Signed(tail) => self.put(tail.as_bytes()),
+            Publisher::Plain(id) => self.put(id.as_bytes()),
+        }
+        self.put(record.value);
+        Ok(())
+    }
+
+    /// Adds an extension.
+    ///
+    /// # Errors
+    /// [`EmitError`] if it does not fit.
+    pub fn extension(&mut self, kind: u16, data: &[u8]) -> Result<(), EmitError> {
+        self.reserve(EXT_HEAD_LEN + data.len())?;
+        let Ok(len) = u16::try_from(data.len()) else {
+            return Err(EmitError { need: data.len(), have: usize::from(u16::MAX) });
+        };
+        self.put(ExtensionHead { kind: U16::new(kind), len: U16::new(len) }.as_bytes());
+        self.put(data);
+        Ok(())
+    }
+
+    /// Adds padding so that the whole message, MAC included, is at least `total` bytes,
+    /// or as long as the limit allows. A message that is long enough stays as it is.
+    pub fn pad_to(&mut self, total: usize) {
+        let mac_len = if self.key.is_some() { MAC_LEN } else { 0 };
+        let missing = total.saturating_sub(mac_len).saturating_sub(self.len);
+        if missing == 0 || self.room() < EXT_HEAD_LEN {
+            return;
+        }
+        let zeros = missing.clamp(EXT_HEAD_LEN, self.room()) - EXT_HEAD_LEN;
+        // A datagram's room is below 64 KiB, and nothing else is padded.
+        let len = u16::try_from(zeros).unwrap_or(u16::MAX);
+        self.put(ExtensionHead { kind: U16::new(EXT_PADDING), len: U16::new(len) }.as_bytes());
+        self.buf[self.len..self.len + usize::from(len)].fill(0);
+        self.len += usize::from(len);
+    }
+
+    /// Writes the head and the MAC, and returns the message's length in bytes.
+    #[must_use]
+    pub fn finish(mut self) -> usize {
+        // The limit is at most STREAM_LEN_MAX, far below 2³².
+        let body_len = u32::try_from(self.len - HEAD_LEN).unwrap_or(u32::MAX);
+        self.head.body_len = U32::new(body_len);
+        self.buf[..HEAD_LEN].copy_from_slice(self.head.as_bytes());
+        if let Some(key) = self.key {
+            let mac = key.mac(&self.buf[..self.len]);
+            self.put(&mac);
+        }
+        self.len
+    }
+
+    fn reserve(&self, need: usize) -> Result<(), EmitError> {
+        let have = self.room();
+        if need > have { Err(EmitError { need, have }) } else { Ok(()) }
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        self.buf[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+    }
+}
