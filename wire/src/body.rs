@@ -71,16 +71,7 @@ const _: () = assert!(size_of::<ReplyBody>() == 20);
 
 /// Body of a FIND_VALUE request. `struct kdht_find_value` in the C header.
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    Eq,
-    PartialEq,
-    FromBytes,
-    Immutable,
-    IntoBytes,
-    KnownLayout,
-    Unaligned,
+    Clone, Copy, Debug, Eq, PartialEq, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
 )]
 #[repr(C)]
 pub struct FindValueBody {
@@ -172,16 +163,7 @@ impl FindValueBody {
 
 /// Body of a STORE request, before its one record. `struct kdht_store` in the C header.
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    Eq,
-    PartialEq,
-    FromBytes,
-    Immutable,
-    IntoBytes,
-    KnownLayout,
-    Unaligned,
+    Clone, Copy, Debug, Eq, PartialEq, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
 )]
 #[repr(C)]
 pub struct StoreBody {

@@ -66,8 +66,10 @@ impl Endpoint {
     pub fn is_reachable(&self) -> bool {
         let usable = match self.ip_addr() {
             IpAddr::V4(ip) => {
-                !(ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast())
-                    && !ip.is_link_local()
+                !(ip.is_unspecified()
+                    || ip.is_multicast()
+                    || ip.is_broadcast()
+                    || ip.is_link_local())
                     && ip.octets()[0] != 0
             }
             IpAddr::V6(ip) => {
@@ -127,8 +129,15 @@ mod tests {
     #[test]
     fn addresses_that_name_no_host_are_unreachable() {
         for text in [
-            "0.0.0.0:1", "0.1.2.3:1", "224.0.0.1:1", "255.255.255.255:1", "192.0.2.1:0",
-            "169.254.0.1:1", "[::]:1", "[ff02::1]:1", "[fe80::1]:1",
+            "0.0.0.0:1",
+            "0.1.2.3:1",
+            "224.0.0.1:1",
+            "255.255.255.255:1",
+            "192.0.2.1:0",
+            "169.254.0.1:1",
+            "[::]:1",
+            "[ff02::1]:1",
+            "[fe80::1]:1",
         ] {
             let addr: SocketAddr = text.parse().unwrap();
             assert!(!Endpoint::from(addr).is_reachable(), "{text}");

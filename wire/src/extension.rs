@@ -20,16 +20,7 @@ pub const EXT_HEAD_LEN: usize = 4;
 
 /// First bytes of every extension. `struct kdht_ext` in the C header.
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    Eq,
-    PartialEq,
-    FromBytes,
-    Immutable,
-    IntoBytes,
-    KnownLayout,
-    Unaligned,
+    Clone, Copy, Debug, Eq, PartialEq, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
 )]
 #[repr(C)]
 pub struct ExtensionHead {
@@ -44,16 +35,7 @@ const _: () = assert!(size_of::<ExtensionHead>() == EXT_HEAD_LEN);
 /// What the first hop adds to a request that it forwards in a keyed network (§8.3).
 /// `struct kdht_forward` in the C header.
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    Eq,
-    PartialEq,
-    FromBytes,
-    Immutable,
-    IntoBytes,
-    KnownLayout,
-    Unaligned,
+    Clone, Copy, Debug, Eq, PartialEq, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
 )]
 #[repr(C)]
 pub struct Forward {

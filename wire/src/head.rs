@@ -31,16 +31,7 @@ pub const SHARD_KERNEL: u8 = 255;
 
 /// Head of every message. `struct kdht_head` in the C header.
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    Eq,
-    PartialEq,
-    FromBytes,
-    Immutable,
-    IntoBytes,
-    KnownLayout,
-    Unaligned,
+    Clone, Copy, Debug, Eq, PartialEq, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
 )]
 #[repr(C)]
 pub struct Head {

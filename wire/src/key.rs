@@ -48,10 +48,7 @@ mod tests {
     #[test]
     fn keys_are_the_documented_hashes() {
         // printf 'hello' | sha256sum; printf 'kdht-name\0hello' | sha256sum
-        assert_eq!(
-            key_of_value(b"hello").to_string(),
-            "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c"
-        );
+        assert_eq!(key_of_value(b"hello").to_string(), "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c");
         assert_ne!(key_of_string("hello"), key_of_value(b"hello"));
         assert_eq!(key_of_string("hello"), key_of_value(b"kdht-name\0hello"));
     }

@@ -70,11 +70,7 @@ pub const STREAM_LEN_MAX: usize =
 pub const UNPROVEN_FACTOR: usize = 3;
 
 const _: () = assert!(
-    HEAD_LEN
-        + size_of::<ReplyBody>()
-        + RECORD_LEN_MAX
-        + INLINE_VALUE_LEN_MAX
-        + MAC_LEN
+    HEAD_LEN + size_of::<ReplyBody>() + RECORD_LEN_MAX + INLINE_VALUE_LEN_MAX + MAC_LEN
         <= DATAGRAM_LEN_MAX,
     "a signed value of the longest inline length fits a keyed reply"
 );

@@ -5,9 +5,7 @@ use zerocopy::FromBytes;
 use crate::body::{Contact, FindValueBody, ReplyBody, StoreBody};
 use crate::extension::Extensions;
 use crate::fault::{Fault, FaultDetail};
-use crate::head::{
-    BODY_LEN_OFFSET, Flags, Head, Kind, MAGIC, TX_ID_OFFSET, VERSION, VERSION_MIN,
-};
+use crate::head::{BODY_LEN_OFFSET, Flags, Head, Kind, MAGIC, TX_ID_OFFSET, VERSION, VERSION_MIN};
 use crate::network_key::MAC_LEN;
 use crate::record::Record;
 use crate::{DATAGRAM_LEN_MAX, STREAM_LEN_MAX};
@@ -266,8 +264,7 @@ impl<'a> Body<'a> {
             }
             (Kind::Fault, false) => Err(ParseError::FaultRequest),
             (Kind::Fault, true) => {
-                let fault =
-                    Fault::from_u8(head.arg).ok_or(ParseError::FaultCode(head.arg))?;
+                let fault = Fault::from_u8(head.arg).ok_or(ParseError::FaultCode(head.arg))?;
                 Ok((Self::Fault(fault, FaultDetail::from_target(head.target)), bytes))
             }
             (Kind::Ping, true) => {
@@ -295,9 +292,8 @@ impl<'a> Body<'a> {
 
     fn parse_contacts(count: u8, bytes: &'a [u8]) -> Result<(Self, &'a [u8]), ParseError> {
         let (reply, rest) = fixed::<ReplyBody>(bytes)?;
-        let (contacts, rest) =
-            <[Contact]>::ref_from_prefix_with_elems(rest, usize::from(count))
-                .map_err(|_| ParseError::Items)?;
+        let (contacts, rest) = <[Contact]>::ref_from_prefix_with_elems(rest, usize::from(count))
+            .map_err(|_| ParseError::Items)?;
         if contacts.iter().any(|c| c.flags.get() & Contact::FLAGS_RESERVED_ZERO != 0) {
             return Err(ParseError::Reserved);
         }

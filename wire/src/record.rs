@@ -18,16 +18,7 @@ const RECORD_RESERVED_ZERO: u8 = 0x0e;
 
 /// First bytes of every record. `struct kdht_record` in the C header.
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    Eq,
-    PartialEq,
-    FromBytes,
-    Immutable,
-    IntoBytes,
-    KnownLayout,
-    Unaligned,
+    Clone, Copy, Debug, Eq, PartialEq, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
 )]
 #[repr(C)]
 pub struct RecordHead {
@@ -47,17 +38,7 @@ const _: () = assert!(size_of::<RecordHead>() == 12);
 
 /// What follows the head of a signed record. `struct kdht_signed` in the C header.
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    Eq,
-    Hash,
-    PartialEq,
-    FromBytes,
-    Immutable,
-    IntoBytes,
-    KnownLayout,
-    Unaligned,
+    Clone, Copy, Debug, Eq, Hash, PartialEq, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
 )]
 #[repr(C)]
 pub struct SignedTail {
@@ -217,8 +198,7 @@ impl<'a> Record<'a> {
 
     /// Reads one record and returns what follows it.
     pub(crate) fn parse_prefix(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), ParseError> {
-        let (head, rest) =
-            RecordHead::ref_from_prefix(bytes).map_err(|_| ParseError::Items)?;
+        let (head, rest) = RecordHead::ref_from_prefix(bytes).map_err(|_| ParseError::Items)?;
         if head.flags & RECORD_RESERVED_ZERO != 0 {
             return Err(ParseError::Reserved);
         }
@@ -226,13 +206,12 @@ impl<'a> Record<'a> {
         let (publisher, rest) = match kind {
             ValueKind::Immutable => (Publisher::Immutable, rest),
             ValueKind::Signed => {
-                let (tail, rest) = SignedTail::ref_from_prefix(rest)
-                    .map_err(|_| ParseError::Items)?;
+                let (tail, rest) =
+                    SignedTail::ref_from_prefix(rest).map_err(|_| ParseError::Items)?;
                 (Publisher::Signed(tail), rest)
             }
             ValueKind::Plain => {
-                let (id, rest) =
-                    Id::ref_from_prefix(rest).map_err(|_| ParseError::Items)?;
+                let (id, rest) = Id::ref_from_prefix(rest).map_err(|_| ParseError::Items)?;
                 (Publisher::Plain(id), rest)
             }
         };

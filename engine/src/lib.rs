@@ -1,0 +1,2 @@
+//! The kdht node on a host.
+pub mod io;
