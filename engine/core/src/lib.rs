@@ -1,5 +1,56 @@
-//! Kademlia without input or output.
+//! Kademlia without input or output: datagrams, commands and time in; datagrams and events
+//! out.
+//!
+//! [`Node`] is the whole of it. The crate is `no_std`, forbids `unsafe`, and can neither
+//! read a clock, draw entropy, open a socket nor log: seeds and the time are arguments,
+//! bytes go into the caller's [`Outbox`]. So the same code runs under an engine, in a
+//! simulator of a million nodes, and in the replay of a recorded run.
+//!
+//! Rules and sources: Maymounkov & Mazières, "Kademlia" (IPTPS 2002), cited by section;
+//! where a type differs from the paper its documentation says how and why.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod ask;
+mod bucket;
+mod command;
+mod config;
+mod contact;
+mod cookie;
+mod counters;
+mod join;
+mod lookup;
+mod maintain;
+mod node;
+mod operate;
+mod operation;
 mod outbox;
+mod pending;
+mod rng;
+mod serve;
+mod table;
+mod throttle;
+mod time;
+
+pub use bucket::{MEMBERS_MAX, REPLACEMENTS_MAX};
+pub use command::{
+    Command, CommandError, Event, OperationId, Outcome, Report, Request, Stored, Value,
+    ValuePublisher,
+};
+pub use config::{Config, Families, Timeouts};
+pub use contact::{
+    Answer, BACKOFF_S, BACKOFF_S_MAX, COOKIE_USE_S, DISPLACE_FAILURES, Liveness, Peer,
+    STALE_FAILURES,
+};
+pub use cookie::{Cookies, EPOCH_S};
+pub use counters::{ByKind, Counters, Refusal};
+pub use lookup::{Candidate, Lookup, Standing};
+pub use node::Node;
 pub use outbox::{Local, Outbox, Route};
+pub use rng::Rng;
+pub use serve::weight;
+pub use table::{Advice, Closest, FRESH_S, Fill, Table};
+pub use throttle::{Throttle, ThrottleConfig};
+pub use time::{NS_PER_MS, NS_PER_S, Nanos, Now};

@@ -1,0 +1,215 @@
+//! Requests of ours: how they leave, and what their answers lead to.
+
+use kdht_wire::{
+    Body, Contact, Emit, EmitError, Endpoint, FindValueBody, Flags, Head, Id, Kind, Message,
+    Record, StoreBody,
+};
+use zerocopy::byteorder::little_endian::{U16, U32, U64};
+
+use crate::contact::Answer;
+use crate::counters::Refusal;
+use crate::node::Node;
+use crate::outbox::{Outbox, Route};
+use crate::pending::{Due, Intent, Pending, Purpose};
+use crate::table::Advice;
+use crate::time::Now;
+
+/// Probes in flight at once: replies that name a victim under a thousand ids cause no
+/// more than this many datagrams to it, or to all others together.
+pub(crate) const PROBES_MAX: usize = 32;
+
+/// Bytes that draw a whole FIND_NODE reply without a cookie.
+const FIND_NODE_LEN_MIN: usize = 300;
+/// Bytes that draw any reply without a cookie.
+const FIND_VALUE_LEN_MIN: usize = 411;
+
+/// One request, ready to be laid out.
+pub(crate) struct Ask<'a> {
+    pub(crate) intent: Intent,
+    pub(crate) flags: Flags,
+    /// The peer's cookie; zero: whichever the table knows.
+    pub(crate) cookie: u64,
+    pub(crate) target: Id,
+    pub(crate) body: AskBody<'a>,
+}
+
+/// What follows a request's head.
+pub(crate) enum AskBody<'a> {
+    Empty,
+    FindValue(FindValueBody),
+    Store(StoreBody, Record<'a>),
+}
+
+impl Node {
+    /// Sends a request. False if no more can be in flight, or there is no way to send.
+    pub(crate) fn ask(&mut self, now: Now, ask: &Ask<'_>, out: &mut dyn Outbox) -> bool {
+        let intent = &ask.intent;
+        if !self.has_family_of(&intent.endpoint) {
+            return false;
+        }
+        let table = usize::from(!intent.endpoint.is_v4());
+        let peer = self.tables[table].peer(&intent.expected);
+        let peer = peer.filter(|peer| peer.endpoint == intent.endpoint);
+        let patience = self.round_trips.patience(peer, &self.config.timeouts);
+        let cookie = match ask.cookie {
+            0 => peer.map_or(0, |peer| peer.cookie(now.mono)),
+            cookie => cookie,
+        };
+        let begun = self.requests.begin(intent, patience, &mut self.rng, now.mono);
+        let Some(tx_id) = begun else { return false };
+        let Some(slot) = out.slot(&Route::to(intent.endpoint)) else {
+            // It fails by its timeout, like a datagram lost on the way.
+            self.counters.refuse(Refusal::Outbox);
+            return true;
+        };
+        let mut head = Head::request(intent.kind, tx_id, ask.target, self.id);
+        let client = if self.config.client { Flags::CLIENT } else { Flags::default() };
+        head.flags = U16::new(ask.flags.with(client).0);
+        head.time_s = U32::new(now.unix_s);
+        head.cookie = U64::new(cookie);
+        let Ok(len) = lay_out(slot, head, ask, self.config.keys.signing()) else {
+            // Commands whose value does not fit are refused before they begin.
+            return true;
+        };
+        out.commit(len);
+        self.counters.datagrams_out += 1;
+        self.counters.bytes_out += len as u64;
+        self.counters.requests_out.add(intent.kind);
+        true
+    }
+
+    /// Pings `contact` to see whether it is alive, unless enough probes are in flight or
+    /// its endpoint is being asked something already.
+    pub(crate) fn probe(&mut self, now: Now, contact: &Contact, out: &mut dyn Outbox) {
+        if self.requests.probes() >= PROBES_MAX
+            || !contact.endpoint.is_reachable()
+            || self.requests.waits_for(&contact.endpoint)
+        {
+            return;
+        }
+        self.ping(now, contact.endpoint, contact.id, Purpose::Probe, out);
+    }
+
+    pub(crate) fn ping(
+        &mut self,
+        now: Now,
+        endpoint: Endpoint,
+        expected: Id,
+        purpose: Purpose,
+        out: &mut dyn Outbox,
+    ) -> bool {
+        let intent = Intent { endpoint, expected, kind: Kind::Ping, purpose, is_retry: false };
+        let ask = Ask {
+            intent,
+            flags: Flags::default(),
+            cookie: 0,
+            target: self.id,
+            body: AskBody::Empty,
+        };
+        self.ask(now, &ask, out)
+    }
+
+    /// Does what the table advised.
+    pub(crate) fn follow(&mut self, now: Now, advice: Advice, out: &mut dyn Outbox) {
+        match advice {
+            Advice::Rest => return,
+            Advice::Probe(contact) => self.probe(now, &contact, out),
+            Advice::Contest(oldest, newcomer) => {
+                self.probe(now, &oldest, out);
+                self.probe(now, &newcomer, out);
+            }
+        }
+        self.look_over_contacts_soon(now);
+    }
+
+    pub(crate) fn handle_reply(
+        &mut self,
+        now: Now,
+        route: &Route,
+        message: &Message<'_>,
+        bytes: &[u8],
+        out: &mut dyn Outbox,
+    ) {
+        let head = message.head;
+        if head.sender == self.id {
+            return self.counters.refuse(Refusal::OwnId);
+        }
+        let Some(pending) = self.requests.finish(head, &route.peer) else {
+            return self.counters.refuse(Refusal::Unmatched);
+        };
+        self.counters.replies_in.add(message.kind);
+        if let Body::Fault(fault, _) = message.body {
+            self.counters.fault(fault);
+        }
+        let rtt_us = now.mono.us_since(pending.sent);
+        self.round_trips.measured(rtt_us);
+        let answer = Answer { rtt_us, cookie: head.cookie.get() };
+        self.table_of(&route.peer).answered(&head.sender, &route.peer, &answer, now.mono);
+        match pending.purpose {
+            Purpose::Probe | Purpose::Cache => {}
+            Purpose::Bootstrap => self.bootstrap_answered(now, out),
+            Purpose::Operation(key) => {
+                self.operation_answered(now, key, &pending, message, bytes, out);
+            }
+        }
+    }
+
+    /// Sets aside what is overdue and gives up what has failed.
+    pub(crate) fn handle_due_requests(&mut self, now: Now, out: &mut dyn Outbox) {
+        let mut from = 0;
+        while let Some(due) = self.requests.due(&mut from, now.mono) {
+            match due {
+                Due::Slow(pending) => {
+                    if let Purpose::Operation(key) = pending.purpose {
+                        self.operation_slow(now, key, &pending, out);
+                    }
+                }
+                Due::Failed(pending) => {
+                    self.counters.timeouts += 1;
+                    self.peer_failed(now, &pending, out);
+                    match pending.purpose {
+                        Purpose::Probe | Purpose::Cache => {}
+                        Purpose::Bootstrap => self.bootstrap_failed(now),
+                        Purpose::Operation(key) => {
+                            self.operation_failed(now, key, &pending, out);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn peer_failed(&mut self, now: Now, pending: &Pending, out: &mut dyn Outbox) {
+        if pending.expected == Id::ZERO {
+            return;
+        }
+        let table = self.table_of(&pending.endpoint);
+        let advice = table.failed(&pending.expected, &pending.endpoint, now.mono);
+        self.follow(now, advice, out);
+        self.look_over_contacts_soon(now);
+    }
+}
+
+fn lay_out(
+    slot: &mut [u8],
+    head: Head,
+    ask: &Ask<'_>,
+    key: Option<&kdht_wire::NetworkKey>,
+) -> Result<usize, EmitError> {
+    let unproven = head.cookie.get() == 0;
+    let mut emit = Emit::datagram(slot, head, key, usize::MAX)?;
+    match &ask.body {
+        AskBody::Empty => {}
+        AskBody::FindValue(body) => emit.body(body)?,
+        AskBody::Store(body, record) => {
+            emit.body(body)?;
+            emit.store_record(record)?;
+        }
+    }
+    match ask.intent.kind {
+        Kind::FindNode if unproven => emit.pad_to(FIND_NODE_LEN_MIN),
+        Kind::FindValue if unproven => emit.pad_to(FIND_VALUE_LEN_MIN),
+        _ => {}
+    }
+    Ok(emit.finish())
+}

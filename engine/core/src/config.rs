@@ -1,0 +1,105 @@
+//! What a node is made with.
+
+use kdht_store::Limits;
+use kdht_wire::KeyRing;
+
+use crate::throttle::ThrottleConfig;
+
+/// Everything that is set when a node is made. Each structure takes its capacity from
+/// here and never grows past it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Contacts in a bucket, in a FIND_NODE reply and in a STORE set: 1 to 20.
+    pub k: u8,
+    /// Requests of one lookup in flight: 1 to 20.
+    pub alpha: u8,
+    /// Serve nobody, and say so in every request.
+    pub client: bool,
+    /// Address families with a socket; one routing table each.
+    pub families: Families,
+    /// Contacts of one table, replacements included.
+    pub contacts_max: u16,
+    /// Requests of ours in flight, lookups' and probes' together.
+    pub pending_max: u16,
+    /// Commands and recursions under way at once.
+    pub operations_max: u16,
+    /// Lookups done at once for askers with RECURSE.
+    pub recursions_max: u16,
+    /// Signatures verified per second; more are refused with `busy`. One costs about
+    /// 50 µs.
+    pub signatures_per_s: u32,
+    /// Whether plain values are stored.
+    pub accept_plain: bool,
+    /// Per-source allowance.
+    pub throttle: ThrottleConfig,
+    /// What the store holds.
+    pub store: Limits,
+    /// Timeouts of requests.
+    pub timeouts: Timeouts,
+    /// The network's keys; none in an open network.
+    pub keys: KeyRing,
+    /// Which shard asks, 0 to 254: the top byte of transaction ids.
+    pub shard: u8,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            k: 20,
+            alpha: 3,
+            client: false,
+            families: Families { v4: true, v6: false },
+            contacts_max: 2_048,
+            pending_max: 1_024,
+            operations_max: 256,
+            recursions_max: 64,
+            signatures_per_s: 2_000,
+            accept_plain: false,
+            throttle: ThrottleConfig::default(),
+            store: Limits::default(),
+            timeouts: Timeouts::default(),
+            keys: KeyRing::OPEN,
+            shard: 0,
+        }
+    }
+}
+
+/// Address families.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Families {
+    /// IPv4.
+    pub v4: bool,
+    /// IPv6.
+    pub v6: bool,
+}
+
+/// When a request is overdue, and when it has failed. Both follow the peer's round trips:
+/// mean + 4 · deviation (RFC 6298), or the whole node's where the peer's are unknown.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Timeouts {
+    /// A request is overdue no sooner than this, in milliseconds.
+    pub slow_ms_min: u32,
+    /// And no later than this.
+    pub slow_ms_max: u32,
+    /// Overdue before anything was measured.
+    pub slow_ms_initial: u32,
+    /// It has failed after this many times its overdue time,
+    pub fail_factor: u32,
+    /// but no sooner than this, in milliseconds,
+    pub fail_ms_min: u32,
+    /// and no later than this.
+    pub fail_ms_max: u32,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            slow_ms_min: 50,
+            slow_ms_max: 1_000,
+            slow_ms_initial: 300,
+            fail_factor: 4,
+            fail_ms_min: 1_500,
+            fail_ms_max: 4_000,
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Entering the network (Kademlia §2.3): reach somebody, look up the own id, look up a
+//! random id in every bucket farther than the closest neighbour's.
+
+use alloc::vec::Vec;
+
+use kdht_wire::{Endpoint, Id};
+
+use crate::command::{Event, Outcome};
+use crate::node::Node;
+use crate::operation::{Audience, Goal};
+use crate::outbox::Outbox;
+use crate::pending::Purpose;
+use crate::time::{Nanos, Now};
+
+/// Bootstrap endpoints asked per attempt; the next attempt goes on behind them.
+const BOOTSTRAP_MAX: usize = 64;
+/// Buckets refreshed when joining.
+const REFRESH_MAX: usize = 160;
+/// First pause before trying again, in milliseconds; it doubles.
+const RETRY_MS: u64 = 1_000;
+/// Longest pause before trying again, in milliseconds.
+const RETRY_MS_MAX: u64 = 60_000;
+
+/// How far a node has come in joining.
+#[derive(Debug)]
+pub(crate) struct Join {
+    bootstrap: Vec<Endpoint>,
+    /// Where the next attempt begins in `bootstrap`.
+    next: usize,
+    attempts: u32,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// To be tried at this time.
+    Waiting(Nanos),
+    /// This many endpoints have been asked and have not answered yet.
+    Contacting(usize),
+    /// Looking up the own id.
+    Finding,
+    /// Looking up ids in these buckets, and how many at the moment.
+    Refreshing { targets: Vec<Id>, running: usize },
+    /// Done.
+    Joined,
+}
+
+impl Join {
+    pub(crate) fn new(bootstrap: &[Endpoint], now: Nanos) -> Self {
+        Self { bootstrap: bootstrap.to_vec(), next: 0, attempts: 0, state: State::Waiting(now) }
+    }
+
+    pub(crate) fn retry_at(&self) -> Option<Nanos> {
+        match self.state {
+            State::Waiting(at) if !self.bootstrap.is_empty() => Some(at),
+            _ => None,
+        }
+    }
+
+    fn retry_ms(&mut self) -> u64 {
+        let doublings = self.attempts.min(6);
+        self.attempts = self.attempts.saturating_add(1);
+        (RETRY_MS << doublings).min(RETRY_MS_MAX)
+    }
+}
+
+impl Node {
+    /// Tries to reach somebody, if it is time.
+    pub(crate) fn continue_join(&mut self, now: Now, out: &mut dyn Outbox) {
+        let Some(join) = self.join.as_mut() else { return };
+        if join.retry_at().is_none_or(|at| now.mono < at) {
+            return;
+        }
+        let count = join.bootstrap.len();
+        let from = join.next;
+        let asked: Vec<Endpoint> =
+            (0..count.min(BOOTSTRAP_MAX)).map(|at| join.bootstrap[(from + at) % count]).collect();
+        join.next = (from + asked.len()) % count;
+        let mut waiting = 0;
+        for endpoint in asked {
+            if endpoint.is_reachable() {
+                let sent = self.ping(now, endpoint, Id::ZERO, Purpose::Bootstrap, out);
+                waiting += usize::from(sent);
+            }
+        }
+        if let Some(join) = self.join.as_mut() {
+            join.state = State::Contacting(waiting);
+        }
+        if waiting == 0 {
+            self.join_failed(now);
+        }
+    }
+
+    /// A bootstrap endpoint answered, and is in the table now.
+    pub(crate) fn bootstrap_answered(&mut self, now: Now, out: &mut dyn Outbox) {
+        let Some(join) = self.join.as_mut() else { return };
+        if !matches!(join.state, State::Contacting(_)) || self.operations.is_full() {
+            return;
+        }
+        join.state = State::Finding;
+        self.begin_operation(now, self.id, Goal::FindNode, Audience::Join, out);
+    }
+
+    /// A bootstrap endpoint did not answer.
+    pub(crate) fn bootstrap_failed(&mut self, now: Now) {
+        let Some(join) = self.join.as_mut() else { return };
+        if let State::Contacting(waiting) = &mut join.state {
+            *waiting = waiting.saturating_sub(1);
+            if *waiting == 0 {
+                self.join_failed(now);
+            }
+        }
+    }
+
+    /// One of the join's lookups ended.
+    pub(crate) fn join_continues(&mut self, now: Now, outcome: &Outcome, out: &mut dyn Outbox) {
+        let Some(join) = self.join.as_mut() else { return };
+        match &mut join.state {
+            State::Finding if !matches!(outcome, Outcome::Nodes) => self.join_failed(now),
+            State::Finding => {
+                let mut targets = Vec::new();
+                for table in &self.tables {
+                    table.refresh_targets(&mut self.rng, REFRESH_MAX, |id| targets.push(id));
+                }
+                // The farthest buckets come first; they are taken from the end.
+                targets.reverse();
+                join.state = State::Refreshing { targets, running: 0 };
+                self.refresh_next(now, out);
+            }
+            State::Refreshing { running, .. } => {
+                *running = running.saturating_sub(1);
+                self.refresh_next(now, out);
+            }
+            _ => {}
+        }
+    }
+
+    /// Keeps α refreshing lookups running, and ends the join when none is left.
+    fn refresh_next(&mut self, now: Now, out: &mut dyn Outbox) {
+        for _ in 0..REFRESH_MAX {
+            let Some(Join { state: State::Refreshing { targets, running }, .. }) =
+                self.join.as_mut()
+            else {
+                return;
+            };
+            if *running >= usize::from(self.config.alpha) || self.operations.is_full() {
+                return;
+            }
+            let Some(target) = targets.pop() else {
+                if *running == 0 {
+                    self.joined();
+                }
+                return;
+            };
+            *running += 1;
+            self.begin_operation(now, target, Goal::FindNode, Audience::Join, out);
+        }
+    }
+
+    fn joined(&mut self) {
+        if let Some(join) = self.join.as_mut() {
+            join.state = State::Joined;
+        }
+        let contacts = self.tables.iter().map(|table| table.fill().good).sum();
+        self.tell(Event::Joined { contacts });
+    }
+
+    fn join_failed(&mut self, now: Now) {
+        let Some(join) = self.join.as_mut() else { return };
+        let retry_ms = join.retry_ms();
+        join.state = State::Waiting(now.mono.plus_ms(retry_ms));
+        let tried = join.bootstrap.len().min(BOOTSTRAP_MAX);
+        self.tell(Event::JoinFailed { tried, retry_ms });
+    }
+}

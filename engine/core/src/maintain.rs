@@ -1,0 +1,56 @@
+//! What a node does by itself, whatever arrives.
+//!
+//! Here: expiry, and probes of contacts that failed or never answered. This is also where
+//! the periodic duties of Kademlia §2.5 belong (republish, hand-over to closer newcomers,
+//! refresh of idle buckets), each with its own due time in [`Node::poll_timeout`].
+
+use alloc::vec::Vec;
+
+use kdht_store::Storage;
+use kdht_wire::Contact;
+
+use crate::ask::PROBES_MAX;
+use crate::node::Node;
+use crate::outbox::Outbox;
+use crate::time::Now;
+
+/// Pause between two looks at the contacts that are not good, in milliseconds.
+const LOOK_MS: u64 = 1_000;
+/// Expired values dropped per call.
+const EXPIRE_MAX: usize = 64;
+
+impl Node {
+    pub(crate) fn maintain(&mut self, now: Now, out: &mut dyn Outbox) {
+        let now_s = u64::from(now.mono.seconds());
+        if self.store.next_expiry_s().is_some_and(|at| at <= now_s) {
+            self.store.expire(now_s, EXPIRE_MAX);
+        }
+        if self.probe_at.is_some_and(|at| at <= now.mono) {
+            self.look_over_contacts(now, out);
+        }
+    }
+
+    /// Contacts may need probes: look them over before long.
+    pub(crate) fn look_over_contacts_soon(&mut self, now: Now) {
+        if self.probe_at.is_none() {
+            self.probe_at = Some(now.mono.plus_ms(LOOK_MS));
+        }
+    }
+
+    fn look_over_contacts(&mut self, now: Now, out: &mut dyn Outbox) {
+        let free = PROBES_MAX.saturating_sub(self.requests.probes());
+        let mut due: Vec<Contact> = Vec::new();
+        let mut unsettled = false;
+        for table in &self.tables {
+            unsettled |= table.unsettled(now.mono, |contact| {
+                if due.len() < free {
+                    due.push(contact);
+                }
+            });
+        }
+        self.probe_at = unsettled.then(|| now.mono.plus_ms(LOOK_MS));
+        for contact in due {
+            self.probe(now, &contact, out);
+        }
+    }
+}

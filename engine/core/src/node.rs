@@ -1,0 +1,264 @@
+//! The node: state, and the calls that move it.
+
+use alloc::collections::VecDeque;
+
+use kdht_store::{Memory, Storage, Usage};
+use kdht_wire::{Contact, Endpoint, Flags, Id, Message, Outline};
+
+use crate::command::{Command, CommandError, Event, OperationId};
+use crate::config::Config;
+use crate::contact::Peer;
+use crate::cookie::Cookies;
+use crate::counters::{Counters, Refusal};
+use crate::join::Join;
+use crate::operation::Operations;
+use crate::outbox::{Outbox, Route};
+use crate::pending::{Requests, RoundTrips};
+use crate::rng::Rng;
+use crate::table::{Closest, Fill, Table};
+use crate::throttle::Throttle;
+use crate::time::{Nanos, Now};
+
+/// Events kept for an owner that does not ask for them. No report is ever lost to it:
+/// commands are refused long before.
+const EVENTS_MAX: usize = 2 * u16::MAX as usize;
+
+/// One Kademlia node without sockets, clocks or entropy.
+///
+/// Whoever owns it hands in datagrams ([`Node::handle_datagram`]), commands
+/// ([`Node::begin`], [`Node::join`]) and the time ([`Node::handle_timeout`]); what it
+/// sends goes into the [`Outbox`] of the call, and what it has to say comes out of
+/// [`Node::poll_event`]. Any order of calls is legal. Work per call is bounded by k, the
+/// requests in flight and the contacts held; nothing is allocated per datagram, except by
+/// lookups done for others.
+#[derive(Debug)]
+pub struct Node {
+    pub(crate) id: Id,
+    pub(crate) config: Config,
+    pub(crate) rng: Rng,
+    /// IPv4, IPv6.
+    pub(crate) tables: [Table; 2],
+    pub(crate) store: Memory,
+    pub(crate) cookies: Cookies,
+    pub(crate) throttle: Throttle,
+    pub(crate) requests: Requests,
+    pub(crate) round_trips: RoundTrips,
+    pub(crate) operations: Operations,
+    pub(crate) events: VecDeque<Event>,
+    pub(crate) counters: Counters,
+    pub(crate) join: Option<Join>,
+    /// When contacts are looked over for probes; nothing while all are good.
+    pub(crate) probe_at: Option<Nanos>,
+    pub(crate) signatures: SignatureBudget,
+}
+
+/// Signatures verified in the current second.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SignatureBudget {
+    second: u32,
+    spent: u32,
+}
+
+impl SignatureBudget {
+    pub(crate) fn spend(&mut self, per_s: u32, now: Nanos) -> bool {
+        if self.second != now.seconds() {
+            *self = Self { second: now.seconds(), spent: 0 };
+        }
+        self.spent = self.spent.saturating_add(1);
+        self.spent <= per_s
+    }
+}
+
+impl Node {
+    /// A node with id `id`, alone. All its randomness follows from `seed`.
+    #[must_use]
+    pub fn new(id: Id, config: Config, seed: [u8; 16], now: Now) -> Self {
+        let mut rng = Rng::from_seed(seed);
+        let k = usize::from(config.k);
+        let contacts = |wanted: bool| if wanted { usize::from(config.contacts_max) } else { 0 };
+        let families = config.families;
+        let hash_seed = [rng.next_u64(), rng.next_u64(), rng.next_u64(), rng.next_u64()];
+        Self {
+            id,
+            tables: [
+                Table::new(id, k, contacts(families.v4)),
+                Table::new(id, k, contacts(families.v6)),
+            ],
+            store: Memory::new(config.store, id, hash_seed),
+            cookies: Cookies::new(rng.secret(), now.mono),
+            throttle: Throttle::new(&config.throttle, rng.secret()),
+            requests: Requests::new(config.pending_max, config.shard),
+            round_trips: RoundTrips::default(),
+            operations: Operations::new(config.operations_max),
+            events: VecDeque::new(),
+            counters: Counters::default(),
+            join: None,
+            probe_at: None,
+            signatures: SignatureBudget::default(),
+            config,
+            rng,
+        }
+    }
+
+    /// Takes one datagram of UDP payload that came along `route`, and lays what it leads
+    /// to into `out`. Hostile bytes are counted by their [`Refusal`] and dropped, or
+    /// answered by a FAULT.
+    ///
+    /// O(k) and, for answers that move a lookup on, at most k requests sent.
+    pub fn handle_datagram(&mut self, now: Now, route: &Route, bytes: &[u8], out: &mut dyn Outbox) {
+        self.counters.datagrams_in += 1;
+        self.counters.bytes_in += bytes.len() as u64;
+        if bytes.len() > kdht_wire::DATAGRAM_LEN_MAX {
+            return self.counters.refuse(Refusal::Oversize);
+        }
+        let outline = match Outline::parse(bytes) {
+            Ok(outline) => outline,
+            Err(error) => return self.counters.refuse(error.into()),
+        };
+        if let Err(error) = self.config.keys.verify(bytes, now.unix_s) {
+            return self.counters.refuse(error.into());
+        }
+        match Message::parse(bytes) {
+            Ok(message) if message.head.is_reply() => {
+                self.handle_reply(now, route, &message, bytes, out);
+            }
+            Ok(message) => self.handle_request(now, route, &message, bytes.len(), out),
+            Err(error) => {
+                self.counters.refuse(error.into());
+                self.answer_unparsed(now, route, &outline, error, bytes.len(), out);
+            }
+        }
+    }
+
+    /// Does what is due at `now`. To be called when [`Node::poll_timeout`] says so, and
+    /// harmless at any other time.
+    pub fn handle_timeout(&mut self, now: Now, out: &mut dyn Outbox) {
+        self.handle_due_requests(now, out);
+        self.continue_join(now, out);
+        self.maintain(now, out);
+    }
+
+    /// When [`Node::handle_timeout`] has something to do, at the earliest.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Nanos> {
+        let expiry = self.store.next_expiry_s().map(|s| Nanos(0).plus_ms(s * 1_000));
+        let join = self.join.as_ref().and_then(Join::retry_at);
+        let due = Some(self.requests.next_due()).filter(|due| due.0 != u64::MAX);
+        [expiry, join, due, self.probe_at].into_iter().flatten().min()
+    }
+
+    /// The next thing that the node has to say.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Begins a command; its report comes as an [`Event::Done`].
+    ///
+    /// # Errors
+    /// [`CommandError`], and nothing was begun.
+    pub fn begin(
+        &mut self,
+        now: Now,
+        command: Command,
+        out: &mut dyn Outbox,
+    ) -> Result<OperationId, CommandError> {
+        self.begin_command(now, command, out)
+    }
+
+    /// Enters the network through whichever of `bootstrap` answers, and tries again with
+    /// growing pauses until one does. Ends in [`Event::Joined`].
+    pub fn join(&mut self, now: Now, bootstrap: &[Endpoint], out: &mut dyn Outbox) {
+        self.join = Some(Join::new(bootstrap, now.mono));
+        self.continue_join(now, out);
+    }
+
+    /// The node's id.
+    #[must_use]
+    pub fn id(&self) -> Id {
+        self.id
+    }
+
+    /// What it was made with.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What it counted.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// How full its routing tables are: IPv4, IPv6.
+    #[must_use]
+    pub fn fill(&self) -> [Fill; 2] {
+        [self.tables[0].fill(), self.tables[1].fill()]
+    }
+
+    /// What its store holds.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.store.usage()
+    }
+
+    /// Commands and recursions under way.
+    #[must_use]
+    pub fn operations(&self) -> usize {
+        self.operations.count()
+    }
+
+    /// Contacts that may be told to others: what to persist for the next start.
+    pub fn good_contacts(&self) -> impl Iterator<Item = Contact> {
+        self.members().filter(|peer| peer.is_good()).map(Peer::contact)
+    }
+
+    /// Every member of both tables.
+    pub fn members(&self) -> impl Iterator<Item = &Peer> {
+        self.tables.iter().flat_map(Table::members)
+    }
+
+    /// Says something, unless nobody has listened for long.
+    pub(crate) fn tell(&mut self, event: Event) {
+        if self.events.len() < EVENTS_MAX {
+            self.events.push_back(event);
+        }
+    }
+
+    pub(crate) fn table_of(&mut self, endpoint: &Endpoint) -> &mut Table {
+        &mut self.tables[usize::from(!endpoint.is_v4())]
+    }
+
+    pub(crate) fn has_family_of(&self, endpoint: &Endpoint) -> bool {
+        let families = self.config.families;
+        if endpoint.is_v4() { families.v4 } else { families.v6 }
+    }
+
+    /// The closest good contacts of the families that `flags` want, or of `asker`'s own.
+    pub(crate) fn closest_for(
+        &self,
+        target: &Id,
+        flags: Flags,
+        asker: &Endpoint,
+        asker_id: &Id,
+    ) -> Closest {
+        let k = usize::from(self.config.k);
+        let default = !flags.has(Flags::WANT4.with(Flags::WANT6));
+        let want4 = flags.has(Flags::WANT4) || default && asker.is_v4();
+        let want6 = flags.has(Flags::WANT6) || default && !asker.is_v4();
+        let of = |family: usize| self.tables[family].closest(target, k, asker_id);
+        match (want4, want6) {
+            (true, true) if asker.is_v4() => of(0).merge(&of(1), target, k),
+            (true, true) => of(1).merge(&of(0), target, k),
+            (false, true) => of(1),
+            _ => of(0),
+        }
+    }
+
+    /// The contacts that a lookup of `target` begins with.
+    pub(crate) fn candidates(&self, target: &Id) -> Closest {
+        let k = usize::from(self.config.k);
+        let of = |family: usize| self.tables[family].candidates(target, k);
+        of(0).merge(&of(1), target, k)
+    }
+}

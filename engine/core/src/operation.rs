@@ -1,0 +1,167 @@
+//! What is under way: a lookup and what it is for.
+
+use alloc::vec::Vec;
+
+use kdht_wire::{Endpoint, Filter, Id};
+
+use crate::command::{OperationId, Request, Stored, Value};
+use crate::lookup::Lookup;
+use crate::outbox::Route;
+use crate::time::Nanos;
+
+/// Askers that share one recursive lookup; more begin another.
+pub(crate) const ASKERS_MAX: usize = 16;
+/// Pages asked of one holder for one FIND_VALUE.
+pub(crate) const PAGES_MAX: u8 = 32;
+
+/// Where an operation stands in the node's list; a place is used again under another
+/// generation, so that a late answer finds nobody.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct OperationKey {
+    place: u16,
+    generation: u32,
+}
+
+/// Who is told when an operation is done.
+#[derive(Debug)]
+pub(crate) enum Audience {
+    /// The owner of the node, by an event.
+    Owner,
+    /// The node's own join.
+    Join,
+    /// Nodes and clients that asked with RECURSE.
+    Askers(Vec<Asker>),
+}
+
+/// One who asked with RECURSE.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asker {
+    pub(crate) route: Route,
+    pub(crate) tx_id: u64,
+    pub(crate) id: Id,
+}
+
+/// What an operation is for.
+#[derive(Debug)]
+pub(crate) enum Goal {
+    FindNode,
+    FindValue { filter: Filter, values_max: u16, found: Found },
+    Put { value: Value, cas: Option<u64>, stored: Stored, phase: PutPhase },
+    Ask { request: Request, recurse: bool, endpoint: Endpoint, expected: Id },
+}
+
+/// The values found so far.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) values: Vec<Value>,
+    pub(crate) total: u16,
+    pub(crate) holder: Option<(Id, Endpoint)>,
+    /// Requests sent to the holder so far.
+    pub(crate) pages: u8,
+}
+
+/// How far a put has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum PutPhase {
+    /// Looking for the closest nodes.
+    Finding,
+    /// Waiting for this many of them to answer a STORE.
+    Storing { waiting: u16 },
+}
+
+/// One thing under way.
+#[derive(Debug)]
+pub(crate) struct Operation {
+    pub(crate) id: OperationId,
+    pub(crate) goal: Goal,
+    pub(crate) lookup: Lookup,
+    pub(crate) audience: Audience,
+    pub(crate) started: Nanos,
+    pub(crate) messages: u32,
+}
+
+/// The node's operations in a fixed number of places.
+#[derive(Debug)]
+pub(crate) struct Operations {
+    places: Vec<(u32, Option<Operation>)>,
+    places_max: usize,
+    count: usize,
+    begun: u64,
+}
+
+impl Operations {
+    pub(crate) fn new(places_max: u16) -> Self {
+        let places_max = usize::from(places_max);
+        Self { places: Vec::new(), places_max, count: 0, begun: 0 }
+    }
+
+    /// Operations under way.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.count >= self.places_max
+    }
+
+    pub(crate) fn next_id(&mut self) -> OperationId {
+        self.begun += 1;
+        OperationId(self.begun)
+    }
+
+    /// Takes a place. The caller has seen that there is one.
+    pub(crate) fn insert(&mut self, operation: Operation) -> OperationKey {
+        let place = self.places.iter().position(|(_, held)| held.is_none());
+        let place = place.unwrap_or_else(|| {
+            self.places.push((0, None));
+            self.places.len() - 1
+        });
+        let (generation, held) = &mut self.places[place];
+        *generation = generation.wrapping_add(1);
+        *held = Some(operation);
+        self.count += 1;
+        // `places_max` fits in 16 bits.
+        OperationKey { place: u16::try_from(place).unwrap_or(u16::MAX), generation: *generation }
+    }
+
+    /// Takes an operation out to work on it; [`Operations::put_back`] returns it.
+    pub(crate) fn take(&mut self, key: OperationKey) -> Option<Operation> {
+        let (generation, held) = self.places.get_mut(usize::from(key.place))?;
+        if *generation != key.generation {
+            return None;
+        }
+        let taken = held.take();
+        self.count -= usize::from(taken.is_some());
+        taken
+    }
+
+    pub(crate) fn put_back(&mut self, key: OperationKey, operation: Operation) {
+        self.places[usize::from(key.place)].1 = Some(operation);
+        self.count += 1;
+    }
+
+    /// A recursive lookup of the same thing that can take another asker.
+    pub(crate) fn shared(&mut self, wanted: &Goal, target: &Id) -> Option<&mut Vec<Asker>> {
+        self.places.iter_mut().find_map(|(_, held)| {
+            let operation = held.as_mut()?;
+            let same = operation.lookup.target() == target
+                && match (&operation.goal, wanted) {
+                    (Goal::FindNode, Goal::FindNode) => true,
+                    (Goal::FindValue { filter: l, .. }, Goal::FindValue { filter: r, .. }) => {
+                        l == r
+                    }
+                    _ => false,
+                };
+            match &mut operation.audience {
+                Audience::Askers(askers) if same && askers.len() < ASKERS_MAX => Some(askers),
+                _ => None,
+            }
+        })
+    }
+
+    /// Recursive lookups under way.
+    pub(crate) fn recursions(&self) -> usize {
+        let held = self.places.iter().filter_map(|(_, held)| held.as_ref());
+        held.filter(|operation| matches!(operation.audience, Audience::Askers(_))).count()
+    }
+}

@@ -1,0 +1,234 @@
+//! Requests of ours that wait for an answer.
+
+use alloc::vec::Vec;
+
+use kdht_wire::{Endpoint, Head, Id, Kind};
+
+use crate::config::Timeouts;
+use crate::contact::Peer;
+use crate::operation::OperationKey;
+use crate::rng::Rng;
+use crate::time::{NS_PER_MS, Nanos};
+
+/// Why a request was sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Purpose {
+    /// To see whether a contact is alive.
+    Probe,
+    /// To enter the network.
+    Bootstrap,
+    /// For an operation.
+    Operation(OperationKey),
+    /// To cache a value; nobody waits for the answer.
+    Cache,
+}
+
+/// A request in flight.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pending {
+    pub(crate) tx_id: u64,
+    pub(crate) endpoint: Endpoint,
+    /// Who must answer; [`Id::ZERO`]: whoever is there.
+    pub(crate) expected: Id,
+    pub(crate) kind: Kind,
+    pub(crate) purpose: Purpose,
+    /// Whether it was sent before, without the cookie that it needs.
+    pub(crate) is_retry: bool,
+    pub(crate) sent: Nanos,
+    slow_at: Nanos,
+    fail_at: Nanos,
+    is_slow: bool,
+}
+
+/// What is known of a request before it is sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Intent {
+    pub(crate) endpoint: Endpoint,
+    /// Who must answer; [`Id::ZERO`]: whoever is there.
+    pub(crate) expected: Id,
+    pub(crate) kind: Kind,
+    pub(crate) purpose: Purpose,
+    pub(crate) is_retry: bool,
+}
+
+/// What became of a request without an answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Due {
+    /// It is overdue, and still waited for.
+    Slow(Pending),
+    /// It has failed, and is forgotten.
+    Failed(Pending),
+}
+
+/// When to give a request up, as times from its sending.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    slow_ns: u64,
+    fail_ns: u64,
+}
+
+/// The node's requests in flight, in a fixed number of places.
+///
+/// A transaction id is the shard, 40 random bits, and the place: an answer finds its
+/// request without a search, and a stranger cannot guess one.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    places: Vec<Option<Pending>>,
+    free: Vec<u16>,
+    places_max: usize,
+    shard: u8,
+    /// No request is due before this.
+    next_due: Nanos,
+    probes: usize,
+}
+
+const NEVER: Nanos = Nanos(u64::MAX);
+
+impl Requests {
+    pub(crate) fn new(places_max: u16, shard: u8) -> Self {
+        Self {
+            places: Vec::new(),
+            free: Vec::new(),
+            places_max: usize::from(places_max),
+            shard,
+            next_due: NEVER,
+            probes: 0,
+        }
+    }
+
+    /// Takes a place for a request, or nothing if all are taken.
+    pub(crate) fn begin(
+        &mut self,
+        intent: &Intent,
+        patience: Patience,
+        rng: &mut Rng,
+        now: Nanos,
+    ) -> Option<u64> {
+        let place = match self.free.pop() {
+            Some(place) => place,
+            None => {
+                let place = u16::try_from(self.places.len()).ok()?;
+                if self.places.len() >= self.places_max {
+                    return None;
+                }
+                self.places.push(None);
+                place
+            }
+        };
+        let nonce = rng.next_u64() & 0x00ff_ffff_ffff_0000;
+        let tx_id = u64::from(self.shard) << 56 | nonce | u64::from(place);
+        let slow_at = Nanos(now.0.saturating_add(patience.slow_ns));
+        let fail_at = Nanos(now.0.saturating_add(patience.fail_ns));
+        self.next_due = self.next_due.min(slow_at);
+        self.probes += usize::from(intent.purpose == Purpose::Probe);
+        self.places[usize::from(place)] = Some(Pending {
+            tx_id,
+            endpoint: intent.endpoint,
+            expected: intent.expected,
+            kind: intent.kind,
+            purpose: intent.purpose,
+            is_retry: intent.is_retry,
+            sent: now,
+            slow_at,
+            fail_at,
+            is_slow: false,
+        });
+        Some(tx_id)
+    }
+
+    /// The request that this reply answers: transaction, endpoint, sender and kind must
+    /// all be as asked (a FAULT answers every kind). It is forgotten.
+    pub(crate) fn finish(&mut self, reply: &Head, endpoint: &Endpoint) -> Option<Pending> {
+        let tx_id = reply.tx_id.get();
+        let place = (tx_id & 0xffff) as usize;
+        let pending = self.places.get(place)?.as_ref()?;
+        let expected = pending.expected == Id::ZERO || pending.expected == reply.sender;
+        let kind = reply.kind == pending.kind as u8 || reply.kind == Kind::Fault as u8;
+        if pending.tx_id != tx_id || pending.endpoint != *endpoint || !expected || !kind {
+            return None;
+        }
+        self.forget(place)
+    }
+
+    /// The next request that is due, from place `from` on; call until nothing is left.
+    pub(crate) fn due(&mut self, from: &mut usize, now: Nanos) -> Option<Due> {
+        if now < self.next_due {
+            return None;
+        }
+        while *from < self.places.len() {
+            let place = *from;
+            *from += 1;
+            let Some(pending) = self.places[place].as_mut() else { continue };
+            if now >= pending.fail_at {
+                return self.forget(place).map(Due::Failed);
+            }
+            if now >= pending.slow_at && !pending.is_slow {
+                pending.is_slow = true;
+                return Some(Due::Slow(*pending));
+            }
+        }
+        let due = |p: &Pending| if p.is_slow { p.fail_at } else { p.slow_at };
+        self.next_due = self.places.iter().flatten().map(due).min().unwrap_or(NEVER);
+        None
+    }
+
+    /// When [`Requests::due`] has something at the earliest.
+    pub(crate) fn next_due(&self) -> Nanos {
+        self.next_due
+    }
+
+    /// Probes in flight.
+    pub(crate) fn probes(&self) -> usize {
+        self.probes
+    }
+
+    /// Whether anything sent to `endpoint` waits for its answer. O(places).
+    pub(crate) fn waits_for(&self, endpoint: &Endpoint) -> bool {
+        self.places.iter().flatten().any(|pending| pending.endpoint == *endpoint)
+    }
+
+    fn forget(&mut self, place: usize) -> Option<Pending> {
+        let pending = self.places[place].take()?;
+        self.probes -= usize::from(pending.purpose == Purpose::Probe);
+        // Places fit in 16 bits since they were handed out as such.
+        self.free.push(u16::try_from(place).unwrap_or(u16::MAX));
+        Some(pending)
+    }
+}
+
+/// Round trips of the whole node, for peers whose own are not known yet.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RoundTrips {
+    rtt_us: u64,
+    deviation_us: u64,
+}
+
+impl RoundTrips {
+    pub(crate) fn measured(&mut self, rtt_us: u32) {
+        let rtt_us = u64::from(rtt_us);
+        if self.rtt_us == 0 {
+            (self.rtt_us, self.deviation_us) = (rtt_us.max(1), rtt_us / 2);
+            return;
+        }
+        // RFC 6298 §2.3.
+        self.deviation_us = (3 * self.deviation_us + self.rtt_us.abs_diff(rtt_us)) / 4;
+        self.rtt_us = ((7 * self.rtt_us + rtt_us) / 8).max(1);
+    }
+
+    /// How long to wait for `peer`, or for somebody unknown.
+    pub(crate) fn patience(&self, peer: Option<&Peer>, timeouts: &Timeouts) -> Patience {
+        let measured_us = match peer {
+            Some(peer) if peer.rtt_us > 0 => {
+                u64::from(peer.rtt_us) + 4 * u64::from(peer.rtt_deviation_us)
+            }
+            _ if self.rtt_us > 0 => self.rtt_us + 4 * self.deviation_us,
+            _ => u64::from(timeouts.slow_ms_initial) * 1_000,
+        };
+        let ns = |ms: u32| u64::from(ms) * NS_PER_MS;
+        let slow_ns =
+            (measured_us * 1_000).clamp(ns(timeouts.slow_ms_min), ns(timeouts.slow_ms_max));
+        let fail_ns = (slow_ns * u64::from(timeouts.fail_factor))
+            .clamp(ns(timeouts.fail_ms_min), ns(timeouts.fail_ms_max));
+        Patience { slow_ns, fail_ns }
+    }
+}

@@ -1,0 +1,450 @@
+//! Requests of others: what they cost, what they get.
+
+use kdht_store::{Ack, Put, PutError, SourceGroup, Storage, Unproven, verify};
+use kdht_wire::{
+    Body, Emit, Endpoint, Fault, FaultDetail, FindValueBody, Flags, HEAD_LEN, Head, Id, Kind,
+    MAC_LEN, Message, Outline, ParseError, Publisher, Record, ReplyBody, StoreBody,
+    UNPROVEN_FACTOR, VERSION, VERSION_MIN,
+};
+use zerocopy::byteorder::little_endian::{U16, U32, U64};
+
+use crate::command::Value;
+use crate::counters::Refusal;
+use crate::node::Node;
+use crate::operation::{Asker, Found, Goal, PutPhase};
+use crate::outbox::{Outbox, Route};
+use crate::time::Now;
+
+/// What a request costs its source, in units of the throttle.
+#[must_use]
+pub fn weight(message: &Message<'_>) -> u32 {
+    if message.head.flags().has(Flags::RECURSE) && message.kind != Kind::Ping {
+        return 32;
+    }
+    match &message.body {
+        Body::Store { record, .. } if matches!(record.publisher, Publisher::Signed(_)) => 16,
+        Body::Store { .. } => 2,
+        _ => 1,
+    }
+}
+
+/// How long a BUSY asker should wait, in milliseconds.
+const RETRY_MS: u32 = 1_000;
+
+/// One request while it is served.
+struct Asked<'a> {
+    route: &'a Route,
+    head: &'a Head,
+    /// Whether its cookie proves its endpoint.
+    proven: bool,
+    fresh_cookie: u64,
+    /// Bytes of UDP payload that may be sent in answer.
+    reply_len_max: usize,
+    /// The source, for throttle and quotas.
+    source: u64,
+}
+
+impl Node {
+    pub(crate) fn handle_request(
+        &mut self,
+        now: Now,
+        route: &Route,
+        message: &Message<'_>,
+        len: usize,
+        out: &mut dyn Outbox,
+    ) {
+        let head = message.head;
+        if head.sender == self.id {
+            return self.counters.refuse(Refusal::OwnId);
+        }
+        if self.config.client {
+            return self.counters.refuse(Refusal::Client);
+        }
+        let source = self.source(&route.peer);
+        if !self.throttle.allow(source, weight(message), now.mono) {
+            return self.counters.refuse(Refusal::Throttled);
+        }
+        self.counters.requests_in.add(message.kind);
+        let checked = self.cookies.check(&route.peer, head.cookie.get(), now.mono);
+        let asked = Asked {
+            route,
+            head,
+            proven: checked.proven,
+            fresh_cookie: checked.fresh,
+            reply_len_max: if checked.proven { usize::MAX } else { len * UNPROVEN_FACTOR },
+            source,
+        };
+        if message.extensions.forward().is_some() {
+            // Dropped, not refused: the reply would be the origin's, not the sender's.
+            return self.counters.refuse(Refusal::Forward);
+        }
+        let recurse = head.flags().has(Flags::RECURSE);
+        match &message.body {
+            Body::Ping => self.serve_ping(now, &asked, out),
+            Body::FindNode if recurse => self.recurse(now, &asked, Goal::FindNode, out),
+            Body::FindNode => self.serve_find_node(now, &asked, out),
+            Body::FindValue(body) if recurse => {
+                let goal = Goal::FindValue {
+                    filter: body.filter().unwrap_or_default(),
+                    values_max: u16::from(u8::MAX),
+                    found: Found::default(),
+                };
+                self.recurse(now, &asked, goal, out);
+            }
+            Body::FindValue(body) => self.serve_find_value(now, &asked, body, out),
+            Body::Store { store, record } => {
+                self.serve_store(now, &asked, store, record, recurse, out);
+            }
+            // Replies are told apart before; there is no other request.
+            _ => {}
+        }
+        if !head.flags().has(Flags::CLIENT) && self.has_family_of(&route.peer) {
+            let advice = self.table_of(&route.peer).sighted(&head.sender, &route.peer, now.mono);
+            self.follow(now, advice, out);
+        }
+    }
+
+    /// Answers what could not be parsed, if it was a request with a whole head.
+    pub(crate) fn answer_unparsed(
+        &mut self,
+        now: Now,
+        route: &Route,
+        outline: &Outline,
+        error: ParseError,
+        len: usize,
+        out: &mut dyn Outbox,
+    ) {
+        let fault = match error {
+            ParseError::Short { .. }
+            | ParseError::Oversize
+            | ParseError::Magic
+            | ParseError::FaultRequest
+            | ParseError::FaultCode(_) => return,
+            ParseError::Version(_) => Fault::Version,
+            ParseError::Kind(_) => Fault::Kind,
+            _ => Fault::Malformed,
+        };
+        let source = self.source(&route.peer);
+        if outline.is_reply || self.config.client || !self.throttle.allow(source, 1, now.mono) {
+            return;
+        }
+        let head = Head::request(Kind::Fault, outline.tx_id, Id::ZERO, Id::ZERO);
+        let checked = self.cookies.check(&route.peer, 0, now.mono);
+        let asked = Asked {
+            route,
+            head: &head,
+            proven: false,
+            fresh_cookie: checked.fresh,
+            reply_len_max: len,
+            source,
+        };
+        self.fault(now, &asked, fault, 0, out);
+    }
+
+    fn serve_ping(&mut self, now: Now, asked: &Asked<'_>, out: &mut dyn Outbox) {
+        self.reply(now, asked, Kind::Ping, out, |emit, observed| {
+            let _ = emit.body(&ReplyBody { observed, total: U16::ZERO });
+        });
+    }
+
+    fn serve_find_node(&mut self, now: Now, asked: &Asked<'_>, out: &mut dyn Outbox) {
+        let head = asked.head;
+        let closest = self.closest_for(&head.target, head.flags(), &asked.route.peer, &head.sender);
+        self.reply(now, asked, Kind::FindNode, out, |emit, observed| {
+            emit_contacts(emit, observed, closest.as_slice(), true);
+        });
+    }
+
+    fn serve_find_value(
+        &mut self,
+        now: Now,
+        asked: &Asked<'_>,
+        body: &FindValueBody,
+        out: &mut dyn Outbox,
+    ) {
+        let head = asked.head;
+        let now_s = u64::from(now.mono.seconds());
+        let filter = body.filter().unwrap_or_default();
+        // Bytes of head and body come from the store, so what the reply borrows is apart
+        // from what it changes.
+        let values = self.store.values(now_s, &head.target, &filter);
+        let total = values.total();
+        if total == 0 {
+            let closest =
+                self.closest_for(&head.target, head.flags(), &asked.route.peer, &head.sender);
+            return self.reply(now, asked, Kind::FindValue, out, |emit, observed| {
+                emit_contacts(emit, observed, closest.as_slice(), false);
+            });
+        }
+        let mut replier =
+            Replier { id: self.id, keys: &self.config.keys, counters: &mut self.counters };
+        replier.reply(now, asked, Kind::FindValue, out, |emit, observed| {
+            emit_records(emit, observed, total, values.from(body.cursor.get()));
+        });
+    }
+
+    fn serve_store(
+        &mut self,
+        now: Now,
+        asked: &Asked<'_>,
+        store: &StoreBody,
+        record: &Record<'_>,
+        recurse: bool,
+        out: &mut dyn Outbox,
+    ) {
+        if !asked.proven {
+            self.counters.refuse(Refusal::Cookie);
+            return self.fault(now, asked, Fault::Cookie, 0, out);
+        }
+        let key = asked.head.target;
+        let cas = Some(store.cas.get()).filter(|cas| *cas != StoreBody::UNCONDITIONAL);
+        if let Err((refusal, fault)) = self.prove(now, &key, record) {
+            self.counters.refuse(refusal);
+            return self.fault(now, asked, fault, 0, out);
+        }
+        if recurse {
+            let goal = Goal::Put {
+                value: Value::of(record),
+                cas,
+                stored: crate::command::Stored::default(),
+                phase: PutPhase::Finding,
+            };
+            return self.recurse(now, asked, goal, out);
+        }
+        let by_publisher = record.publisher == Publisher::Plain(&asked.head.sender);
+        let put = Put { key, record, cas, source: SourceGroup(asked.source), by_publisher };
+        match self.store.put(u64::from(now.mono.seconds()), &put) {
+            Ok(Ack { durability, .. }) => {
+                self.reply(now, asked, Kind::Store, out, |emit, observed| {
+                    emit.head().arg = durability as u8;
+                    let _ = emit.body(&ReplyBody { observed, total: U16::new(1) });
+                });
+            }
+            Err(error) => {
+                let (refusal, fault, sequence) = refusal_of(&error);
+                self.counters.refuse(refusal);
+                self.fault(now, asked, fault, sequence, out);
+            }
+        }
+    }
+
+    /// Checks that a record proves itself, within this second's budget of signatures.
+    fn prove(&mut self, now: Now, key: &Id, record: &Record<'_>) -> Result<(), (Refusal, Fault)> {
+        match record.publisher {
+            Publisher::Plain(_) if !self.config.accept_plain => {
+                return Err((Refusal::Plain, Fault::Plain));
+            }
+            Publisher::Signed(_)
+                if !self.signatures.spend(self.config.signatures_per_s, now.mono) =>
+            {
+                return Err((Refusal::Busy, Fault::Busy));
+            }
+            _ => {}
+        }
+        verify(key, record).map_err(|unproven| match unproven {
+            Unproven::Hash => (Refusal::Hash, Fault::Hash),
+            Unproven::Signature => (Refusal::Signature, Fault::Signature),
+        })
+    }
+
+    /// Begins the lookup that an asker wants done, or lets it share one.
+    fn recurse(&mut self, now: Now, asked: &Asked<'_>, goal: Goal, out: &mut dyn Outbox) {
+        if !asked.proven {
+            self.counters.refuse(Refusal::Cookie);
+            return self.fault(now, asked, Fault::Cookie, 0, out);
+        }
+        let head = asked.head;
+        let asker = Asker { route: *asked.route, tx_id: head.tx_id.get(), id: head.sender };
+        if let Some(askers) = self.operations.shared(&goal, &head.target) {
+            askers.push(asker);
+            return;
+        }
+        let full = self.operations.recursions() >= usize::from(self.config.recursions_max);
+        if full || self.operations.is_full() {
+            self.counters.refuse(Refusal::Recurse);
+            return self.fault(now, asked, Fault::Recurse, 0, out);
+        }
+        self.begin_recursion(now, head.target, goal, asker, out);
+    }
+
+    /// Who is answerable for what comes from `peer`.
+    pub(crate) fn source(&self, peer: &Endpoint) -> u64 {
+        let exempt = peer.is_loopback() || self.config.keys.is_keyed() && peer.is_private();
+        self.throttle.source(peer, exempt)
+    }
+
+    fn reply(
+        &mut self,
+        now: Now,
+        asked: &Asked<'_>,
+        kind: Kind,
+        out: &mut dyn Outbox,
+        fill: impl FnOnce(&mut Emit<'_, '_>, Endpoint),
+    ) {
+        let mut replier =
+            Replier { id: self.id, keys: &self.config.keys, counters: &mut self.counters };
+        replier.reply(now, asked, kind, out, fill);
+    }
+
+    /// Refuses a request. Sends nothing if the FAULT were longer than the request.
+    fn fault(
+        &mut self,
+        now: Now,
+        asked: &Asked<'_>,
+        fault: Fault,
+        sequence: u64,
+        out: &mut dyn Outbox,
+    ) {
+        let kinds = Kind::ALL.iter().fold(0, |bits, kind| bits | 1 << (*kind as u8));
+        let waits = matches!(fault, Fault::Busy | Fault::Recurse);
+        let detail = FaultDetail {
+            version_min: VERSION_MIN,
+            version_max: VERSION,
+            kinds: U16::new(kinds),
+            value_len_max: U32::new(self.config.store.value_len_max),
+            sequence: U64::new(sequence),
+            retry_ms: U32::new(if waits { RETRY_MS } else { 0 }),
+        };
+        let mac_len = if self.config.keys.is_keyed() { MAC_LEN } else { 0 };
+        if asked.reply_len_max < HEAD_LEN + mac_len {
+            return;
+        }
+        self.reply(now, asked, Kind::Fault, out, |emit, _| {
+            let head = emit.head();
+            head.arg = fault as u8;
+            head.target = detail.to_target();
+        });
+    }
+
+    /// Answers those who asked with RECURSE.
+    pub(crate) fn reply_to_asker(
+        &mut self,
+        now: Now,
+        asker: &Asker,
+        kind: Kind,
+        target: &Id,
+        out: &mut dyn Outbox,
+        fill: impl FnOnce(&mut Emit<'_, '_>, Endpoint),
+    ) {
+        let head = Head::request(kind, asker.tx_id, *target, asker.id);
+        let checked = self.cookies.check(&asker.route.peer, 0, now.mono);
+        let asked = Asked {
+            route: &asker.route,
+            head: &head,
+            proven: true,
+            fresh_cookie: checked.fresh,
+            reply_len_max: usize::MAX,
+            source: 0,
+        };
+        self.reply(now, &asked, kind, out, fill);
+    }
+
+    /// Tells an asker that its recursion came to nothing.
+    pub(crate) fn fault_to_asker(
+        &mut self,
+        now: Now,
+        asker: &Asker,
+        fault: Fault,
+        out: &mut dyn Outbox,
+    ) {
+        let head = Head::request(Kind::Fault, asker.tx_id, Id::ZERO, asker.id);
+        let checked = self.cookies.check(&asker.route.peer, 0, now.mono);
+        let asked = Asked {
+            route: &asker.route,
+            head: &head,
+            proven: true,
+            fresh_cookie: checked.fresh,
+            reply_len_max: usize::MAX,
+            source: 0,
+        };
+        self.fault(now, &asked, fault, 0, out);
+    }
+}
+
+/// What a reply is made of, apart from the store that it may borrow from.
+struct Replier<'a> {
+    id: Id,
+    keys: &'a kdht_wire::KeyRing,
+    counters: &'a mut crate::counters::Counters,
+}
+
+impl Replier<'_> {
+    fn reply(
+        &mut self,
+        now: Now,
+        asked: &Asked<'_>,
+        kind: Kind,
+        out: &mut dyn Outbox,
+        fill: impl FnOnce(&mut Emit<'_, '_>, Endpoint),
+    ) {
+        let Some(slot) = out.slot(asked.route) else {
+            return self.counters.refuse(Refusal::Outbox);
+        };
+        let mut head = Head::request(kind, asked.head.tx_id.get(), asked.head.target, self.id);
+        head.flags = U16::new(Flags::REPLY.0);
+        head.time_s = U32::new(now.unix_s);
+        head.cookie = U64::new(asked.fresh_cookie);
+        let emit = Emit::datagram(slot, head, self.keys.signing(), asked.reply_len_max);
+        let Ok(mut emit) = emit else {
+            // Three times the shortest request holds a head; only a FAULT's limit is less.
+            return self.counters.refuse(Refusal::Outbox);
+        };
+        fill(&mut emit, asked.route.peer);
+        let len = emit.finish();
+        out.commit(len);
+        self.counters.datagrams_out += 1;
+        self.counters.bytes_out += len as u64;
+        self.counters.replies_out.add(kind);
+    }
+}
+
+/// Lays out as many of `contacts` as fit.
+pub(crate) fn emit_contacts(
+    emit: &mut Emit<'_, '_>,
+    observed: Endpoint,
+    contacts: &[kdht_wire::Contact],
+    tell_total: bool,
+) {
+    // At most 20.
+    let known = u16::try_from(contacts.len()).unwrap_or(u16::MAX);
+    let total = U16::new(if tell_total { known } else { 0 });
+    let _ = emit.body(&ReplyBody { observed, total });
+    if contacts.iter().any(|contact| emit.contact(contact).is_err()) {
+        set_more(emit);
+    }
+}
+
+/// Lays out as many of `records` as fit.
+pub(crate) fn emit_records<'r>(
+    emit: &mut Emit<'_, '_>,
+    observed: Endpoint,
+    total: u16,
+    records: impl Iterator<Item = Record<'r>>,
+) {
+    let _ = emit.body(&ReplyBody { observed, total: U16::new(total) });
+    for record in records {
+        let too_long = record.value.len() > kdht_wire::INLINE_VALUE_LEN_MAX;
+        let record = if too_long { record.announced() } else { record };
+        if emit.record(&record).is_err() {
+            return set_more(emit);
+        }
+    }
+}
+
+fn set_more(emit: &mut Emit<'_, '_>) {
+    let head = emit.head();
+    head.flags = U16::new(Flags(head.flags.get()).with(Flags::MORE).0);
+}
+
+fn refusal_of(error: &PutError) -> (Refusal, Fault, u64) {
+    match *error {
+        PutError::TooLong { .. } => (Refusal::TooLong, Fault::TooLong, 0),
+        PutError::Sequence { held } => (Refusal::Sequence, Fault::Sequence, held),
+        PutError::Cas { held } => (Refusal::Cas, Fault::Cas, held),
+        PutError::KeyFull { .. } => (Refusal::KeyFull, Fault::KeyFull, 0),
+        PutError::SourceFull { .. } => (Refusal::SourceFull, Fault::SourceFull, 0),
+        PutError::Expired => (Refusal::Expired, Fault::Expired, 0),
+        // Full, and whatever a later version of the store adds to its errors.
+        _ => (Refusal::Full, Fault::Full, 0),
+    }
+}

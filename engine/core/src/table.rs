@@ -1,0 +1,651 @@
+//! The routing table: buckets that cover the id space, split around the own id.
+//!
+//! Differences from Kademlia §2.2 and §2.4, each for safety under hostile traffic:
+//! - Whoever merely sent us something is *unverified*: it may fill a free place, but is
+//!   not told to others, displaces nobody and splits nothing until it answered us.
+//! - A full bucket's least recently seen contact is probed only if it has been silent for
+//!   [`FRESH_S`]; until then it counts as alive, as if it had answered the ping.
+//! - A contact loses its place only after [`DISPLACE_FAILURES`](crate::contact) pings at
+//!   least two seconds apart, and only to a verified newcomer.
+
+use alloc::vec::Vec;
+
+use kdht_wire::{Contact, Distance, Endpoint, Id};
+
+use crate::bucket::{Bucket, MEMBERS_MAX, REPLACEMENTS_MAX};
+use crate::contact::{Answer, Liveness, Peer, STALE_FAILURES};
+use crate::rng::Rng;
+use crate::time::Nanos;
+
+/// A contact heard from within this many seconds counts as alive without a ping.
+pub const FRESH_S: u32 = 60;
+
+/// The contacts of one address family.
+#[derive(Debug)]
+pub struct Table {
+    own: Id,
+    bucket_size: usize,
+    contacts_max: usize,
+    /// Sorted by `start`; together they cover the whole id space.
+    buckets: Vec<Bucket>,
+    /// Contacts, in no order; buckets name them by place. `None`: free.
+    peers: Vec<Option<Peer>>,
+    free: Vec<u16>,
+}
+
+/// What is to be done after a message was seen.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Advice {
+    /// Nothing.
+    Rest,
+    /// Ping this endpoint; the contact is (or was said to be) this one.
+    Probe(Contact),
+    /// Ping both: the first may have to make room for the second.
+    Contest(Contact, Contact),
+}
+
+/// How full the table is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Fill {
+    /// Buckets.
+    pub buckets: usize,
+    /// Members that never answered.
+    pub unverified: usize,
+    /// Members that may be told to others.
+    pub good: usize,
+    /// Members that failed 1 to 4 times in a row.
+    pub doubtful: usize,
+    /// Members that failed 5 times in a row or more.
+    pub stale: usize,
+    /// Contacts in replacement caches.
+    pub replacements: usize,
+}
+
+/// The closest contacts to a target, nearest first.
+#[derive(Clone, Debug)]
+pub struct Closest {
+    contacts: [Contact; MEMBERS_MAX],
+    len: usize,
+}
+
+impl Closest {
+    pub(crate) fn empty() -> Self {
+        let none = Contact::new(Id::ZERO, Endpoint::NONE);
+        Self { contacts: [none; MEMBERS_MAX], len: 0 }
+    }
+
+    /// The contacts.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Contact] {
+        &self.contacts[..self.len]
+    }
+
+    /// Adds a contact behind the others, unless 20 are there.
+    pub(crate) fn push(&mut self, contact: Contact) {
+        if let Some(place) = self.contacts.get_mut(self.len) {
+            *place = contact;
+            self.len += 1;
+        }
+    }
+
+    /// Merges two answers about the same target into its `k` closest. An id in both is
+    /// taken from `self`.
+    #[must_use]
+    pub fn merge(&self, other: &Self, target: &Id, k: usize) -> Self {
+        let (mut left, mut right) = (self.as_slice(), other.as_slice());
+        let mut out = Self::empty();
+        while out.len < k.min(MEMBERS_MAX) {
+            let near = |side: &[Contact]| side.first().map(|c| c.id.distance(target));
+            let next = match (near(left), near(right)) {
+                (None, None) => break,
+                (Some(l), Some(r)) if r < l => &mut right,
+                (Some(l), Some(r)) if r == l => {
+                    right = &right[1..];
+                    &mut left
+                }
+                (None, Some(_)) => &mut right,
+                (Some(_), _) => &mut left,
+            };
+            out.push(next[0]);
+            *next = &next[1..];
+        }
+        out
+    }
+}
+
+impl Table {
+    /// An empty table of at most `contacts_max` contacts (replacements included) around
+    /// `own`, with `bucket_size` (k, 1 to 20) contacts a bucket.
+    ///
+    /// Memory is taken as contacts come: 72 bytes each, and 85 a bucket.
+    #[must_use]
+    pub fn new(own: Id, bucket_size: usize, contacts_max: usize) -> Self {
+        Self {
+            own,
+            bucket_size: bucket_size.clamp(1, MEMBERS_MAX),
+            contacts_max: contacts_max.min(usize::from(u16::MAX)),
+            buckets: Vec::new(),
+            peers: Vec::new(),
+            free: Vec::new(),
+        }
+    }
+
+    /// A message of `id` came from `endpoint`, not in answer to a request of ours.
+    ///
+    /// Cost: O(log buckets + k), no allocation once the table has grown.
+    pub fn sighted(&mut self, id: &Id, endpoint: &Endpoint, now: Nanos) -> Advice {
+        if *id == self.own {
+            return Advice::Rest;
+        }
+        let Some(at) = self.bucket_of(id) else {
+            return self.insert_unverified(0, id, endpoint, now);
+        };
+        if let Some(place) = self.find(at, id) {
+            return self.sighted_again(at, place, endpoint, now);
+        }
+        self.insert_unverified(at, id, endpoint, now)
+    }
+
+    /// `id` answered a request of ours from `endpoint`.
+    ///
+    /// Cost: O(log buckets + k) and the splits that it takes, at most 160.
+    pub fn answered(&mut self, id: &Id, endpoint: &Endpoint, answer: &Answer, now: Nanos) {
+        if *id == self.own {
+            return;
+        }
+        let mut peer = Peer::new(*id, *endpoint, now);
+        if let Some((at, found)) = self.locate(id) {
+            let Some(known) = self.peer_mut(found.place()) else { return };
+            if known.endpoint == *endpoint {
+                known.answered(answer, now);
+            } else if known.is_displaceable() {
+                // The old endpoint failed two pings and the new one answered.
+                peer.answered(answer, now);
+                *known = peer;
+            } else {
+                return;
+            }
+            match found {
+                Found::Member { index, .. } => self.buckets[at].members.move_to_tail(index),
+                Found::Replacement { index, .. } => self.promote(at, index),
+            }
+            return;
+        }
+        peer.answered(answer, now);
+        self.insert_verified(peer);
+    }
+
+    /// `id` at `endpoint` left a request of ours unanswered. Unverified contacts that fail
+    /// twice are forgotten; a stale one is replaced if a verified replacement waits.
+    /// Returns whom to probe, so that a replacement can be verified.
+    pub fn failed(&mut self, id: &Id, endpoint: &Endpoint, now: Nanos) -> Advice {
+        let Some((at, found)) = self.locate(id) else { return Advice::Rest };
+        let Some(peer) = self.peer_mut(found.place()).filter(|p| p.endpoint == *endpoint) else {
+            return Advice::Rest;
+        };
+        peer.failed(now);
+        let peer = *peer;
+        match found {
+            Found::Member { index, .. } => {
+                if !peer.verified && peer.failures > 1 {
+                    let place = self.buckets[at].members.remove(index);
+                    self.release(place);
+                    self.refill(at);
+                    return Advice::Rest;
+                }
+                if peer.is_displaceable() && self.swap_in_verified(at, index) {
+                    return Advice::Rest;
+                }
+                self.waiting_replacement(at, now).map_or(Advice::Rest, Advice::Probe)
+            }
+            Found::Replacement { index, .. } => {
+                if peer.failures > 1 || !peer.verified {
+                    let place = self.buckets[at].replacements.remove(index);
+                    self.release(place);
+                }
+                Advice::Rest
+            }
+        }
+    }
+
+    /// The `k` (at most 20) good contacts nearest to `target`, nearest first, without
+    /// `asker`. Fewer only if fewer are known. Never the own id.
+    ///
+    /// Visits buckets in the order of their distance. Cost: O(k + buckets visited · log).
+    #[must_use]
+    pub fn closest(&self, target: &Id, k: usize, asker: &Id) -> Closest {
+        self.nearest(target, k, |peer| peer.is_good() && peer.id != *asker)
+    }
+
+    /// As [`Table::closest`], but of every contact not stale, for lookups to begin with.
+    #[must_use]
+    pub fn candidates(&self, target: &Id, k: usize) -> Closest {
+        self.nearest(target, k, |peer| peer.failures < STALE_FAILURES)
+    }
+
+    /// The contact with this id, member or replacement.
+    #[must_use]
+    pub fn peer(&self, id: &Id) -> Option<&Peer> {
+        let (_, found) = self.locate(id)?;
+        self.peers[usize::from(found.place())].as_ref()
+    }
+
+    /// Every member, bucket by bucket, least recently seen first.
+    pub fn members(&self) -> impl Iterator<Item = &Peer> {
+        self.buckets
+            .iter()
+            .flat_map(|bucket| bucket.members.as_slice())
+            .filter_map(|place| self.peers[usize::from(*place)].as_ref())
+    }
+
+    /// Calls `probe` with every contact that failed, or never answered, and whose pause is
+    /// over. Returns whether there is any that is not good, due or not. O(contacts).
+    pub fn unsettled(&self, now: Nanos, mut probe: impl FnMut(Contact)) -> bool {
+        let now_s = now.seconds();
+        let mut any = false;
+        for peer in self.peers.iter().flatten().filter(|peer| !peer.is_good()) {
+            any = true;
+            // What was heard of just now is being probed already.
+            if peer.probe_after_s <= now_s && peer.seen_s.saturating_add(1) < now_s {
+                probe(peer.contact());
+            }
+        }
+        any
+    }
+
+    /// A random id in the range of each bucket that is farther than the closest
+    /// neighbour's: what a node looks up after it has joined (Kademlia §2.3).
+    /// At most `max` ids, farthest bucket first.
+    pub fn refresh_targets(&self, rng: &mut Rng, max: usize, mut target: impl FnMut(Id)) {
+        let nearest = self.members().map(|peer| self.own.distance(&peer.id)).min();
+        let shared = nearest.as_ref().map_or(0, Distance::leading_zeros);
+        let farther = |bucket: &&Bucket| bucket.start.shared_prefix(&self.own) < shared;
+        let mut depths = [0_usize; 161];
+        for bucket in self.buckets.iter().filter(farther) {
+            depths[usize::from(bucket.depth)] += 1;
+        }
+        let mut left = max;
+        for depth in 0..=Id::BITS {
+            if depths[usize::from(depth)] == 0 {
+                continue;
+            }
+            for bucket in self.buckets.iter().filter(|b| b.depth == depth).filter(farther) {
+                if left == 0 {
+                    return;
+                }
+                left -= 1;
+                target(random_in(bucket, rng));
+            }
+        }
+    }
+
+    /// How full the table is. Cost: O(contacts).
+    #[must_use]
+    pub fn fill(&self) -> Fill {
+        let mut fill = Fill { buckets: self.buckets.len(), ..Fill::default() };
+        for peer in self.members() {
+            match peer.liveness() {
+                Liveness::Unverified => fill.unverified += 1,
+                Liveness::Good => fill.good += 1,
+                Liveness::Doubtful => fill.doubtful += 1,
+                Liveness::Stale => fill.stale += 1,
+            }
+        }
+        fill.replacements = self.buckets.iter().map(|b| b.replacements.len()).sum();
+        fill
+    }
+
+    /// Whether no contact is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.buckets.iter().all(|bucket| bucket.members.len() == 0)
+    }
+
+    fn sighted_again(
+        &mut self,
+        at: usize,
+        found: Found,
+        endpoint: &Endpoint,
+        now: Nanos,
+    ) -> Advice {
+        let Some(peer) = self.peer_mut(found.place()) else { return Advice::Rest };
+        if peer.endpoint != *endpoint {
+            // Another endpoint changes nothing by itself. If the known one is silent, it
+            // is asked; the other is asked once the known one has failed twice.
+            let known = peer.contact();
+            if peer.is_displaceable() {
+                return Advice::Probe(Contact::new(known.id, *endpoint));
+            }
+            let silent = now.seconds().saturating_sub(peer.seen_s) > FRESH_S;
+            let may_probe = silent && peer.probe_after_s <= now.seconds();
+            return if may_probe { Advice::Probe(known) } else { Advice::Rest };
+        }
+        peer.seen_s = now.seconds();
+        let advice = if !peer.is_good() && peer.probe_after_s <= now.seconds() {
+            Advice::Probe(peer.contact())
+        } else {
+            Advice::Rest
+        };
+        match found {
+            Found::Member { index, .. } => self.buckets[at].members.move_to_tail(index),
+            Found::Replacement { index, .. } => {
+                self.buckets[at].replacements.move_to_tail(index);
+            }
+        }
+        advice
+    }
+
+    fn insert_unverified(&mut self, at: usize, id: &Id, endpoint: &Endpoint, now: Nanos) -> Advice {
+        self.cover_space();
+        let newcomer = Contact::new(*id, *endpoint);
+        if self.buckets[at].members.len() < self.bucket_size {
+            let Some(place) = self.hold(Peer::new(*id, *endpoint, now)) else {
+                return Advice::Rest;
+            };
+            self.buckets[at].members.push(place);
+            return Advice::Probe(newcomer);
+        }
+        self.cache(at, Peer::new(*id, *endpoint, now));
+        self.contest(at, newcomer, now)
+    }
+
+    /// A newcomer met a full bucket: whom to ping (Kademlia §2.2).
+    fn contest(&self, at: usize, newcomer: Contact, now: Nanos) -> Advice {
+        let bucket = &self.buckets[at];
+        if self.may_split(bucket) {
+            // Verified, it splits the bucket and displaces nobody.
+            return Advice::Probe(newcomer);
+        }
+        let oldest = bucket.members.as_slice().first().and_then(|place| self.at(*place));
+        let Some(oldest) = oldest else { return Advice::Rest };
+        let silent = now.seconds().saturating_sub(oldest.seen_s) > FRESH_S;
+        if oldest.is_displaceable() {
+            Advice::Contest(oldest.contact(), newcomer)
+        } else if silent && oldest.probe_after_s <= now.seconds() {
+            Advice::Probe(oldest.contact())
+        } else {
+            Advice::Rest
+        }
+    }
+
+    fn insert_verified(&mut self, peer: Peer) {
+        self.cover_space();
+        // Each turn either ends or deepens the bucket by a bit.
+        for _ in 0..=Id::BITS {
+            let Some(at) = self.bucket_of(&peer.id) else { return };
+            if self.buckets[at].members.len() < self.bucket_size {
+                if let Some(place) = self.hold(peer) {
+                    self.buckets[at].members.push(place);
+                }
+                return;
+            }
+            let splits = self.may_split(&self.buckets[at]);
+            if let Some(index) = self.displaceable(at, splits) {
+                let old = self.buckets[at].members.remove(index);
+                self.release(old);
+                if let Some(place) = self.hold(peer) {
+                    self.buckets[at].members.push(place);
+                }
+                return;
+            }
+            if !splits {
+                self.cache(at, peer);
+                return;
+            }
+            self.split(at);
+        }
+    }
+
+    /// A replacement answered: it takes a free place, the place of a member that may be
+    /// displaced, or splits the bucket; else it becomes the most recent replacement.
+    fn promote(&mut self, at: usize, index: usize) {
+        let bucket = &self.buckets[at];
+        let has_place = bucket.members.len() < self.bucket_size
+            || self.may_split(bucket)
+            || self.displaceable(at, false).is_some();
+        if !has_place {
+            self.buckets[at].replacements.move_to_tail(index);
+            return;
+        }
+        let place = self.buckets[at].replacements.remove(index);
+        if let Some(peer) = self.at(place).copied() {
+            self.release(place);
+            self.insert_verified(peer);
+        }
+    }
+
+    /// The member that a verified newcomer may displace: one that never answered, else,
+    /// unless the bucket `splits`, the least recently seen that failed twice.
+    fn displaceable(&self, at: usize, splits: bool) -> Option<usize> {
+        let members = self.buckets[at].members.as_slice();
+        let found = |wanted: &dyn Fn(&Peer) -> bool| {
+            members.iter().position(|place| self.at(*place).is_some_and(wanted))
+        };
+        let unverified = found(&|peer| !peer.verified);
+        if unverified.is_some() || splits { unverified } else { found(&Peer::is_displaceable) }
+    }
+
+    /// Gives the place of member `index` to the most recent verified replacement.
+    fn swap_in_verified(&mut self, at: usize, index: usize) -> bool {
+        let waiting = self.buckets[at].replacements.as_slice();
+        let verified = |place: &u16| self.at(*place).is_some_and(Peer::is_good);
+        let Some(chosen) = waiting.iter().rposition(verified) else { return false };
+        let place = self.buckets[at].replacements.remove(chosen);
+        let old = self.buckets[at].members.remove(index);
+        self.buckets[at].members.push(place);
+        self.release(old);
+        true
+    }
+
+    /// A place became free: the most recent replacement takes it.
+    fn refill(&mut self, at: usize) {
+        let bucket = &mut self.buckets[at];
+        if let Some(last) = bucket.replacements.len().checked_sub(1) {
+            let place = bucket.replacements.remove(last);
+            bucket.members.push(place);
+        }
+    }
+
+    /// The most recent replacement that has not answered yet and may be asked.
+    fn waiting_replacement(&self, at: usize, now: Nanos) -> Option<Contact> {
+        let waiting = self.buckets[at].replacements.as_slice().iter().rev();
+        waiting
+            .filter_map(|place| self.at(*place))
+            .find(|peer| !peer.is_good() && peer.probe_after_s <= now.seconds())
+            .map(Peer::contact)
+    }
+
+    /// Remembers a contact that found its bucket full; the oldest unverified one makes
+    /// room, or the oldest.
+    fn cache(&mut self, at: usize, peer: Peer) {
+        let waiting = &self.buckets[at].replacements;
+        if waiting.len() >= REPLACEMENTS_MAX.min(self.bucket_size) {
+            let unverified = |place: &u16| self.at(*place).is_some_and(|peer| !peer.verified);
+            let oldest = waiting.as_slice().iter().position(unverified);
+            if oldest.is_none() && !peer.verified {
+                return;
+            }
+            let place = self.buckets[at].replacements.remove(oldest.unwrap_or(0));
+            self.release(place);
+        }
+        if let Some(place) = self.hold(peer) {
+            self.buckets[at].replacements.push(place);
+        }
+    }
+
+    /// Kademlia §2.2: only the bucket around the own id splits.
+    fn may_split(&self, bucket: &Bucket) -> bool {
+        bucket.depth < Id::BITS && bucket.covers(&self.own)
+    }
+
+    fn split(&mut self, at: usize) {
+        let old = self.buckets[at];
+        let mut halves = old.halves();
+        let side = |id: &Id| usize::from(id.bit(old.depth));
+        for place in old.members.as_slice() {
+            if let Some(peer) = self.at(*place) {
+                halves[side(&peer.id)].members.push(*place);
+            }
+        }
+        for place in old.replacements.as_slice() {
+            let Some(peer) = self.at(*place) else { continue };
+            let half = &mut halves[side(&peer.id)];
+            // A half has the room that the other half's members left.
+            if half.members.len() < self.bucket_size {
+                half.members.push(*place);
+            } else {
+                half.replacements.push(*place);
+            }
+        }
+        self.buckets[at] = halves[0];
+        grow_by_eighth(&mut self.buckets);
+        self.buckets.insert(at + 1, halves[1]);
+    }
+
+    fn nearest(&self, target: &Id, k: usize, wanted: impl Fn(&Peer) -> bool) -> Closest {
+        let mut out = Closest::empty();
+        let k = k.min(MEMBERS_MAX);
+        self.visit_by_distance(target, |bucket| {
+            let mut sorted: [(Distance, u16); MEMBERS_MAX] = Default::default();
+            let mut len = 0;
+            for place in bucket.members.as_slice() {
+                if let Some(peer) = self.at(*place).filter(|peer| wanted(peer)) {
+                    sorted[len] = (peer.id.distance(target), *place);
+                    len += 1;
+                }
+            }
+            sorted[..len].sort_unstable();
+            for (_, place) in &sorted[..len] {
+                if out.len == k {
+                    break;
+                }
+                if let Some(peer) = self.at(*place) {
+                    out.push(peer.contact());
+                }
+            }
+            out.len < k
+        });
+        out
+    }
+
+    /// Calls `visit` with buckets in the order of their distance to `target`, until it
+    /// returns false. Buckets are disjoint subtrees, so every id of one is closer than
+    /// every id of the next.
+    fn visit_by_distance(&self, target: &Id, mut visit: impl FnMut(&Bucket) -> bool) {
+        // Ranges of buckets that share their first `depth` bits; one is taken and at
+        // most two are put back, one level deeper, so 161 levels need 162 places.
+        let mut ranges = [(0_u16, 0_u16, 0_u8); 162];
+        let mut waiting = 0;
+        if !self.buckets.is_empty() {
+            // There are at most as many buckets as contacts and bits: below 2¹⁶.
+            ranges[0] = (0, u16::try_from(self.buckets.len()).unwrap_or(u16::MAX), 0);
+            waiting = 1;
+        }
+        while waiting > 0 {
+            waiting -= 1;
+            let (low, high, depth) = ranges[waiting];
+            let range = &self.buckets[usize::from(low)..usize::from(high)];
+            if range.len() == 1 {
+                if !visit(&range[0]) {
+                    return;
+                }
+                continue;
+            }
+            let zeros = range.partition_point(|bucket| !bucket.start.bit(depth));
+            let middle = low + u16::try_from(zeros).unwrap_or(u16::MAX);
+            let halves = [(low, middle, depth + 1), (middle, high, depth + 1)];
+            let near = usize::from(target.bit(depth));
+            for half in [halves[1 - near], halves[near]] {
+                if half.0 < half.1 {
+                    ranges[waiting] = half;
+                    waiting += 1;
+                }
+            }
+        }
+    }
+
+    fn cover_space(&mut self) {
+        if self.buckets.is_empty() {
+            self.buckets.push(Bucket::whole_space());
+        }
+    }
+
+    fn bucket_of(&self, id: &Id) -> Option<usize> {
+        self.buckets.partition_point(|bucket| bucket.start <= *id).checked_sub(1)
+    }
+
+    fn locate(&self, id: &Id) -> Option<(usize, Found)> {
+        let at = self.bucket_of(id)?;
+        Some((at, self.find(at, id)?))
+    }
+
+    fn find(&self, at: usize, id: &Id) -> Option<Found> {
+        let bucket = &self.buckets[at];
+        let seek = |places: &[u16]| {
+            let index = places.iter().position(|p| self.at(*p).is_some_and(|q| q.id == *id))?;
+            Some((index, places[index]))
+        };
+        let member = seek(bucket.members.as_slice());
+        member.map(|(index, place)| Found::Member { index, place }).or_else(|| {
+            let (index, place) = seek(bucket.replacements.as_slice())?;
+            Some(Found::Replacement { index, place })
+        })
+    }
+
+    fn at(&self, place: u16) -> Option<&Peer> {
+        self.peers[usize::from(place)].as_ref()
+    }
+
+    fn peer_mut(&mut self, place: u16) -> Option<&mut Peer> {
+        self.peers[usize::from(place)].as_mut()
+    }
+
+    /// A place for `peer`, unless the table is full.
+    fn hold(&mut self, peer: Peer) -> Option<u16> {
+        if let Some(place) = self.free.pop() {
+            self.peers[usize::from(place)] = Some(peer);
+            return Some(place);
+        }
+        let place = u16::try_from(self.peers.len()).ok()?;
+        if self.peers.len() >= self.contacts_max {
+            return None;
+        }
+        grow_by_eighth(&mut self.peers);
+        self.peers.push(Some(peer));
+        Some(place)
+    }
+
+    fn release(&mut self, place: u16) {
+        self.peers[usize::from(place)] = None;
+        self.free.push(place);
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Found {
+    Member { index: usize, place: u16 },
+    Replacement { index: usize, place: u16 },
+}
+
+impl Found {
+    fn place(self) -> u16 {
+        match self {
+            Self::Member { place, .. } | Self::Replacement { place, .. } => place,
+        }
+    }
+}
+
+/// Grows by an eighth instead of by doubling: simulations hold a million tables.
+fn grow_by_eighth<T>(items: &mut Vec<T>) {
+    if items.len() == items.capacity() {
+        items.reserve_exact((items.len() / 8).max(4));
+    }
+}
+
+fn random_in(bucket: &Bucket, rng: &mut Rng) -> Id {
+    let mut id = rng.id();
+    for bit in 0..bucket.depth {
+        id = id.with_bit(bit, bucket.start.bit(bit));
+    }
+    id
+}
