@@ -102,17 +102,14 @@ impl Node {
         let operation = Operation { id, goal, lookup, audience, started, messages: 0 };
         let key = self.operations.insert(operation);
         self.work_on(now, key, out, |node, operation, out| {
-            match &operation.goal {
-                Goal::Ask { .. } if !node.send_single(now, key, operation, 0, false, out) => {
-                    return Step::Done(Outcome::Unanswered, 0);
-                }
-                Goal::FindValue { filter, values_max, .. } => {
-                    let (filter, values_max) = (*filter, *values_max);
-                    if let Some(held) = node.held_values(now, &target, &filter, values_max) {
-                        return Step::Done(held, 0);
-                    }
-                }
-                _ => {}
+            let is_single = matches!(operation.goal, Goal::Ask { .. });
+            if is_single && !node.send_single(now, key, operation, 0, false, out) {
+                return Step::Done(Outcome::Unanswered, 0);
+            }
+            if let Goal::FindValue { filter, values_max, .. } = &operation.goal
+                && let Some(held) = node.held_values(now, &target, filter, *values_max)
+            {
+                return Step::Done(held, 0);
             }
             node.advance(now, key, operation, out)
         });

@@ -1,0 +1,196 @@
+//! The two system calls that move many datagrams at once, behind a safe face.
+
+use std::io;
+use std::mem::{size_of, zeroed};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::ptr;
+
+use rustix::io::Errno;
+
+use super::control::{CONTROL_LEN, Control};
+use super::name::{NAME_LEN, Name};
+
+/// Message heads for one call at a time.
+///
+/// The heads hold pointers, but none that outlives the borrow it was taken from: each call
+/// writes all pointers it passes to the kernel from borrows that last until it returns.
+pub(super) struct Messages {
+    heads: Box<[libc::mmsghdr]>,
+    vectors: Box<[libc::iovec]>,
+}
+
+// SAFETY: the pointers inside are only ever used within one `&mut self` call, which writes
+// them first (`receive`, `lay`); between calls they are dead values, so the thread that
+// holds them does not matter.
+unsafe impl Send for Messages {}
+
+/// Memory into which one datagram is received.
+pub(super) struct ReceiveSlot<'a> {
+    pub(super) bytes: &'a mut [u8],
+    pub(super) name: &'a mut Name,
+    pub(super) control: &'a mut Control,
+}
+
+/// One datagram to send.
+pub(super) struct SendSlot<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) name: &'a Name,
+    pub(super) name_len: libc::socklen_t,
+    pub(super) control: &'a Control,
+    /// Zero for none.
+    pub(super) control_len: usize,
+}
+
+/// What the kernel says of one received datagram.
+#[derive(Clone, Copy)]
+pub(super) struct Arrival {
+    /// Bytes in the slot.
+    pub(super) len: usize,
+    pub(super) name_len: libc::socklen_t,
+    pub(super) control_len: usize,
+    /// The datagram was longer than its slot.
+    pub(super) truncated: bool,
+}
+
+impl Messages {
+    /// Heads for calls of up to `count` datagrams.
+    pub(super) fn new(count: usize) -> Self {
+        // SAFETY: both are C structs of integers and pointers; all-zero bytes are a value of
+        // each (no addresses, no lengths), by the kernel's definition of them.
+        let (head, vector) = unsafe { (zeroed::<libc::mmsghdr>(), zeroed::<libc::iovec>()) };
+        Self { heads: vec![head; count].into(), vectors: vec![vector; count].into() }
+    }
+
+    /// Receives what waits on `fd` into `slots`, from the first on, and says how many came.
+    /// Never blocks; slots beyond the heads are left alone.
+    ///
+    /// # Errors
+    /// `AGAIN` if nothing waits; otherwise what the kernel says.
+    pub(super) fn receive<'a>(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        slots: impl Iterator<Item = ReceiveSlot<'a>>,
+    ) -> Result<usize, Errno> {
+        let mut count = 0;
+        for ((slot, head), vector) in slots.zip(&mut self.heads).zip(&mut self.vectors) {
+            vector.iov_base = slot.bytes.as_mut_ptr().cast();
+            vector.iov_len = slot.bytes.len();
+            head.msg_len = 0;
+            let head = &mut head.msg_hdr;
+            head.msg_iov = ptr::from_mut(vector);
+            head.msg_iovlen = 1;
+            head.msg_name = slot.name.as_mut_ptr();
+            head.msg_namelen = NAME_LEN;
+            head.msg_control = slot.control.as_mut_ptr();
+            head.msg_controllen = CONTROL_LEN as _;
+            head.msg_flags = 0;
+            count += 1;
+        }
+        // SAFETY: `heads[..count]` were all written just above. Each `iovec`, name, control
+        // and byte slice behind them comes from an exclusive borrow (the slots' live for
+        // `'a`, which outlives this call; the vectors' for `&mut self`), with its length
+        // given in full, so that the kernel writes only memory that nobody else looks at.
+        // It keeps no pointer after it returns. `fd` is open as long as it is borrowed. No
+        // timeout is passed.
+        let result = unsafe {
+            libc::recvmmsg(
+                fd.as_raw_fd(),
+                self.heads.as_mut_ptr(),
+                count,
+                libc::MSG_DONTWAIT as _,
+                ptr::null_mut(),
+            )
+        };
+        // A negative count is the one failure.
+        usize::try_from(result).map_err(|_| last_error())
+    }
+
+    /// What the last [`Messages::receive`] brought into slot `idx`, of those that came.
+    pub(super) fn arrival(&self, idx: usize) -> Arrival {
+        let head = &self.heads[idx];
+        Arrival {
+            len: head.msg_len as usize,
+            name_len: head.msg_hdr.msg_namelen,
+            control_len: head.msg_hdr.msg_controllen as _,
+            truncated: head.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
+        }
+    }
+
+    /// Lays out `slots` for sending; slots beyond the heads are left out.
+    pub(super) fn lay<'a>(&'a mut self, slots: impl Iterator<Item = SendSlot<'a>>) -> Outgoing<'a> {
+        let mut count = 0;
+        for ((slot, head), vector) in slots.zip(&mut self.heads).zip(&mut self.vectors) {
+            vector.iov_base = slot.bytes.as_ptr().cast_mut().cast();
+            vector.iov_len = slot.bytes.len();
+            head.msg_len = 0;
+            let head = &mut head.msg_hdr;
+            head.msg_iov = ptr::from_mut(vector);
+            head.msg_iovlen = 1;
+            head.msg_name = slot.name.as_ptr().cast_mut();
+            head.msg_namelen = slot.name_len.min(NAME_LEN);
+            head.msg_control = slot.control.as_ptr().cast_mut();
+            head.msg_controllen = slot.control_len.min(CONTROL_LEN) as _;
+            head.msg_flags = 0;
+            count += 1;
+        }
+        Outgoing { heads: &mut self.heads[..count] }
+    }
+}
+
+/// Datagrams laid out for sending; what they point to stays borrowed as long as this lives.
+pub(super) struct Outgoing<'a> {
+    heads: &'a mut [libc::mmsghdr],
+}
+
+impl Outgoing<'_> {
+    /// How many datagrams are laid out.
+    pub(super) fn count(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// Offers the datagrams from `first` on, and says how many the kernel took. Never
+    /// blocks.
+    ///
+    /// # Errors
+    /// Why the kernel refused datagram `first`; an error further on is told by the call
+    /// that begins there.
+    pub(super) fn send(&mut self, fd: BorrowedFd<'_>, first: usize) -> Result<usize, Errno> {
+        let heads = &mut self.heads[first..];
+        let count = libc::c_uint::try_from(heads.len()).unwrap_or(libc::c_uint::MAX);
+        // SAFETY: every head was written by `Messages::lay`, the only maker of this type,
+        // from borrows that live as long as `self`, with lengths no longer than what is
+        // borrowed (names and controls are cut to their arrays). The kernel reads through
+        // those pointers and writes nothing but `msg_len` in the heads, which are
+        // exclusively ours; it keeps no pointer after it returns (zero copy is not asked
+        // for). `fd` is open as long as it is borrowed.
+        let result = unsafe {
+            libc::sendmmsg(fd.as_raw_fd(), heads.as_mut_ptr(), count, libc::MSG_DONTWAIT as _)
+        };
+        usize::try_from(result).map_err(|_| last_error())
+    }
+}
+
+/// Turns on a socket option whose value is an `int`.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn set_flag(
+    fd: impl AsFd,
+    level: libc::c_int,
+    option: libc::c_int,
+) -> Result<(), Errno> {
+    const LEN: libc::socklen_t = 4;
+    const _: () = assert!(size_of::<libc::c_int>() == LEN as usize);
+    let on: libc::c_int = 1;
+    // SAFETY: the pointer and the length are those of `on`, which lives through the call;
+    // the kernel only reads it. `fd` is open as long as it is borrowed.
+    let result = unsafe {
+        libc::setsockopt(fd.as_fd().as_raw_fd(), level, option, ptr::from_ref(&on).cast(), LEN)
+    };
+    if result == 0 { Ok(()) } else { Err(last_error()) }
+}
+
+/// Why the system call just made on this thread failed.
+fn last_error() -> Errno {
+    Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)
+}

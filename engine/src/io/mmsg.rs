@@ -1,0 +1,153 @@
+//! The datapath over plain sockets: recvmmsg and sendmmsg, which work everywhere.
+
+mod inbox;
+mod outbox;
+
+use std::error::Error;
+use std::fmt;
+
+use inbox::Inbox;
+pub use inbox::{MmsgBatch, RECEIVE_LEN_MAX};
+pub use outbox::MmsgOutbox;
+
+use super::datapath::{Datapath, DatapathCounters, Received, SharedFd};
+use super::socket::Socket;
+
+/// Most sockets of one datapath.
+pub const SOCKET_COUNT_MAX: usize = 16;
+
+/// Most datagrams of one system call, in either direction: the kernel's own limit.
+pub const BATCH_COUNT_MAX: usize = 1024;
+
+const _: () = assert!(SOCKET_COUNT_MAX <= u8::MAX as usize);
+
+/// Sizes of an [`Mmsg`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct MmsgOptions {
+    /// Most datagrams of one batch, over all sockets: 1 to [`BATCH_COUNT_MAX`]. Costs
+    /// about 2.3 KiB each.
+    pub batch_count: usize,
+    /// Most datagrams that wait to be flushed: 1 to [`BATCH_COUNT_MAX`]. Costs about
+    /// 1.5 KiB each.
+    pub slot_count: usize,
+}
+
+impl Default for MmsgOptions {
+    /// Batches of 64, so that a system call's own cost is a small share of a datagram's,
+    /// and two slots for each datagram: a reply and a query.
+    fn default() -> Self {
+        Self { batch_count: 64, slot_count: 128 }
+    }
+}
+
+/// Why an [`Mmsg`] cannot be made.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum MmsgError {
+    /// Not 1 to [`SOCKET_COUNT_MAX`] sockets.
+    SocketCount(usize),
+    /// The batch is not of 1 to [`BATCH_COUNT_MAX`] datagrams.
+    BatchCount(usize),
+    /// Not 1 to [`BATCH_COUNT_MAX`] send slots.
+    SlotCount(usize),
+}
+
+impl fmt::Display for MmsgError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, have, max) = match *self {
+            Self::SocketCount(have) => ("sockets", have, SOCKET_COUNT_MAX),
+            Self::BatchCount(have) => ("datagrams in a batch", have, BATCH_COUNT_MAX),
+            Self::SlotCount(have) => ("send slots", have, BATCH_COUNT_MAX),
+        };
+        write!(f, "{have} {what} asked; 1 to {max} are possible")
+    }
+}
+
+impl Error for MmsgError {}
+
+/// A [`Datapath`] over one or more UDP sockets, of either family.
+///
+/// [`Local::socket`](kdht_core::Local::socket) is the socket's index in the order given. A
+/// route whose socket is not of the peer's family, as that of
+/// [`Route::to`](kdht_core::Route::to) may be, leaves by the first that is. Sockets take
+/// turns in being received from first.
+pub struct Mmsg {
+    sockets: Box<[Socket]>,
+    fds: Box<[SharedFd]>,
+    inbox: Inbox,
+    outbox: MmsgOutbox,
+    /// The socket that the next receive begins with.
+    first_idx: u8,
+}
+
+impl Mmsg {
+    /// A datapath over `sockets`. All memory is taken here.
+    ///
+    /// # Errors
+    /// `MmsgError` if a number is out of its range.
+    pub fn new(sockets: Vec<Socket>, options: &MmsgOptions) -> Result<Self, MmsgError> {
+        let &MmsgOptions { batch_count, slot_count } = options;
+        if !(1..=SOCKET_COUNT_MAX).contains(&sockets.len()) {
+            return Err(MmsgError::SocketCount(sockets.len()));
+        }
+        if !(1..=BATCH_COUNT_MAX).contains(&batch_count) {
+            return Err(MmsgError::BatchCount(batch_count));
+        }
+        if !(1..=BATCH_COUNT_MAX).contains(&slot_count) {
+            return Err(MmsgError::SlotCount(slot_count));
+        }
+        Ok(Self {
+            fds: sockets.iter().map(|socket| socket.fd().clone()).collect(),
+            inbox: Inbox::new(batch_count, sockets.len()),
+            outbox: MmsgOutbox::new(slot_count, &sockets),
+            first_idx: 0,
+            sockets: sockets.into(),
+        })
+    }
+
+    /// The sockets, in the order of [`Local::socket`](kdht_core::Local::socket).
+    #[must_use]
+    pub fn sockets(&self) -> &[Socket] {
+        &self.sockets
+    }
+}
+
+impl Datapath for Mmsg {
+    type Batch<'a> = MmsgBatch<'a>;
+    type Outbox = MmsgOutbox;
+
+    fn receive(&mut self) -> Received {
+        self.inbox.arrived.clear();
+        let counters = &mut self.outbox.counters;
+        let mut more = false;
+        let (before, from_first) = self.fds.split_at(usize::from(self.first_idx));
+        let in_turn = (self.first_idx..).zip(from_first).chain((0..).zip(before));
+        for (idx, fd) in in_turn {
+            more |= self.inbox.receive(idx, fd, counters);
+        }
+        self.first_idx += 1;
+        if usize::from(self.first_idx) == self.fds.len() {
+            self.first_idx = 0;
+        }
+        Received { datagram_count: self.inbox.arrived.len(), more }
+    }
+
+    fn split(&mut self) -> (MmsgBatch<'_>, &mut MmsgOutbox) {
+        (self.inbox.batch(), &mut self.outbox)
+    }
+
+    fn flush(&mut self) {
+        self.outbox.flush();
+    }
+
+    fn fds(&self) -> &[SharedFd] {
+        &self.fds
+    }
+
+    fn counters(&self) -> DatapathCounters {
+        self.outbox.counters
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,339 @@
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use kdht_core::{Local, Outbox, Route};
+use kdht_wire::{DATAGRAM_LEN_MAX, Endpoint};
+
+use super::super::datapath::Datagram;
+use super::super::messages::set_flag;
+use super::super::socket::{SocketOptions, bind};
+use super::super::wait::Waiter;
+use super::*;
+
+const SIZES: MmsgOptions = MmsgOptions { batch_count: 64, slot_count: 128 };
+
+fn datapath_of(addrs: &[&str], sizes: &MmsgOptions) -> Mmsg {
+    let socket = |addr: &&str| bind(addr.parse().unwrap(), &SocketOptions::default()).unwrap();
+    Mmsg::new(addrs.iter().map(socket).collect(), sizes).unwrap()
+}
+
+fn port_of(datapath: &Mmsg, idx: usize) -> u16 {
+    datapath.sockets()[idx].local_addr().port()
+}
+
+/// A plain socket of the standard library's, the oracle on the other side.
+fn peer(addr: &str) -> UdpSocket {
+    let socket = UdpSocket::bind(addr).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    socket
+}
+
+fn endpoint(socket: &UdpSocket) -> Endpoint {
+    Endpoint::from(socket.local_addr().unwrap())
+}
+
+/// A loopback port on which nobody listens.
+fn closed_port() -> SocketAddr {
+    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn read(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
+    let mut bytes = [0; 10_000];
+    let (len, from) = socket.recv_from(&mut bytes).unwrap();
+    (bytes[..len].to_vec(), from)
+}
+
+fn send(outbox: &mut MmsgOutbox, route: &Route, bytes: &[u8]) {
+    outbox.slot(route).unwrap()[..bytes.len()].copy_from_slice(bytes);
+    outbox.commit(bytes.len());
+}
+
+/// Receives until `count` datagrams came, waiting up to five seconds for each batch.
+fn receive(datapath: &mut Mmsg, count: usize) -> Vec<(Vec<u8>, Route)> {
+    let mut waiter = Waiter::new(datapath.fds());
+    let mut all = Vec::new();
+    while all.len() < count {
+        let ready = waiter.wait(Some(Duration::from_secs(5))).unwrap();
+        assert!(ready.len() > 0, "{} of {count} datagrams came", all.len());
+        let _ = datapath.receive();
+        all.extend(datapath.split().0.map(|datagram| (datagram.bytes.to_vec(), datagram.route)));
+    }
+    all
+}
+
+/// Bytes that differ from place to place and from datagram to datagram.
+fn pattern(len: usize, salt: usize) -> Vec<u8> {
+    (0..len).map(|at| ((at * 31 + salt * 7 + at / 251) % 256).try_into().unwrap()).collect()
+}
+
+fn dropped(counters: &DatapathCounters) -> u64 {
+    counters.send_errors_would_block
+        + counters.send_errors_unreachable
+        + counters.send_errors_denied
+        + counters.send_errors_other
+}
+
+#[test]
+fn a_batch_comes_in_order_and_intact_and_tells_when_it_is_full() {
+    let sizes = MmsgOptions { batch_count: 8, slot_count: 1 };
+    let mut datapath = datapath_of(&["127.0.0.1:0"], &sizes);
+    let asker = peer("127.0.0.1:0");
+    let sent: Vec<Vec<u8>> = (0..20).map(|salt| pattern(salt * 60, salt)).collect();
+    for bytes in &sent {
+        asker.send_to(bytes, datapath.sockets()[0].local_addr()).unwrap();
+    }
+    let mut came = Vec::new();
+    for (datagram_count, more) in [(8, true), (8, true), (4, false), (0, false)] {
+        assert_eq!(datapath.receive(), Received { datagram_count, more });
+        let (batch, _) = datapath.split();
+        assert_eq!(batch.len(), datagram_count);
+        for Datagram { bytes, route } in batch {
+            assert_eq!(route.peer, endpoint(&asker));
+            came.push(bytes.to_vec());
+        }
+        assert_eq!(datapath.split().0.len(), datagram_count, "the batch stays");
+    }
+    assert_eq!(came, sent);
+    let counters = datapath.counters();
+    assert_eq!(counters.datagrams_in, 20);
+    assert_eq!(counters.bytes_in, sent.iter().map(|bytes| bytes.len() as u64).sum::<u64>());
+    assert_eq!(counters.receive_syscalls, 4);
+}
+
+#[test]
+fn every_length_shows_as_it_is_or_as_too_long() {
+    let mut datapath = datapath_of(&["127.0.0.1:0", "[::1]:0"], &SIZES);
+    let lens = [0, 1, 1232, 1233, 2000, 2048, 2049, 9000];
+    for (idx, from) in [(0, "127.0.0.1:0"), (1, "[::1]:0")] {
+        let asker = peer(from);
+        for len in lens {
+            let to = datapath.sockets()[idx].local_addr();
+            asker.send_to(&pattern(len, len), to).unwrap();
+        }
+        let came = receive(&mut datapath, lens.len());
+        for (len, (bytes, route)) in lens.into_iter().zip(came) {
+            assert_eq!(bytes, pattern(len, len)[..len.min(RECEIVE_LEN_MAX)]);
+            assert_eq!(bytes.len() > DATAGRAM_LEN_MAX, len > DATAGRAM_LEN_MAX);
+            assert_eq!(usize::from(route.local.socket), idx);
+        }
+    }
+    assert_eq!(datapath.counters().truncated, 4);
+}
+
+#[test]
+fn replies_leave_from_the_address_asked_while_the_batch_is_walked() {
+    let mut datapath = datapath_of(&["0.0.0.0:0", "[::]:0"], &SIZES);
+    for (idx, asked, from) in [
+        (0, "127.0.0.1", "127.0.0.1:0"),
+        (0, "127.0.0.2", "127.0.0.1:0"),
+        (0, "127.0.0.3", "127.0.0.9:0"),
+        (1, "::1", "[::1]:0"),
+    ] {
+        let asker = peer(from);
+        let to = SocketAddr::new(asked.parse().unwrap(), port_of(&datapath, idx));
+        asker.send_to(asked.as_bytes(), to).unwrap();
+        assert_eq!(receive(&mut datapath, 1).len(), 1);
+        let (batch, outbox) = datapath.split();
+        for datagram in batch {
+            let local = Local { ip: Endpoint::from(to).ip, socket: idx.try_into().unwrap() };
+            assert_eq!(datagram.route, Route { peer: endpoint(&asker), local });
+            send(outbox, &datagram.route, datagram.bytes);
+        }
+        datapath.flush();
+        assert_eq!(read(&asker), (asked.as_bytes().to_vec(), to));
+    }
+    assert_eq!(datapath.counters().datagrams_out, 4);
+    assert_eq!(dropped(&datapath.counters()), 0);
+}
+
+#[test]
+fn queries_leave_by_the_first_socket_of_the_peers_family() {
+    for addrs in [["127.0.0.1:0", "[::1]:0"], ["[::1]:0", "127.0.0.1:0"]] {
+        let mut datapath = datapath_of(&addrs, &SIZES);
+        let asked = [peer("127.0.0.1:0"), peer("[::1]:0")];
+        for round in 0..10 {
+            for socket in &asked {
+                let route = Route::to(endpoint(socket));
+                send(datapath.outbox(), &route, &pattern(700 + round, round));
+            }
+        }
+        datapath.flush();
+        for socket in &asked {
+            let v4 = socket.local_addr().unwrap().is_ipv4();
+            let idx = addrs.iter().position(|addr| addr.starts_with("127") == v4).unwrap();
+            for round in 0..10 {
+                let from = datapath.sockets()[idx].local_addr();
+                assert_eq!(read(socket), (pattern(700 + round, round), from));
+            }
+        }
+        let counters = datapath.counters();
+        assert_eq!((counters.datagrams_out, counters.send_syscalls), (20, 2));
+    }
+}
+
+#[test]
+fn a_datagram_that_cannot_leave_does_not_keep_the_others() {
+    let good = peer("127.0.0.1:0");
+    let to = |addr: &str| Route::to(Endpoint::from(addr.parse::<SocketAddr>().unwrap()));
+    let foreign_source = Route {
+        peer: endpoint(&good),
+        local: Local { ip: super::super::name::mapped([203, 0, 113, 1]), socket: 0 },
+    };
+    let crossed = Route { peer: endpoint(&good), local: Local { ip: [7; 16], socket: 0 } };
+    let bad = [to("[::1]:9"), to("255.255.255.255:9"), to("127.0.0.1:0"), foreign_source, crossed];
+    for (place, route) in bad.iter().enumerate() {
+        let mut datapath = datapath_of(&["127.0.0.1:0"], &SIZES);
+        for salt in 0..10_u8 {
+            if usize::from(salt) == 2 * place {
+                send(datapath.outbox(), route, b"bad");
+            }
+            send(datapath.outbox(), &Route::to(endpoint(&good)), &[salt]);
+        }
+        datapath.flush();
+        for salt in 0..10 {
+            assert_eq!(read(&good).0, [salt], "{route:?}");
+        }
+        let counters = datapath.counters();
+        assert_eq!((counters.datagrams_out, dropped(&counters)), (10, 1), "{route:?}");
+        // The other reasons are the host's to choose.
+        let no_exit = *route == bad[0] || *route == crossed;
+        assert!(counters.send_errors_unreachable == 1 || !no_exit, "{route:?}");
+    }
+}
+
+#[test]
+fn errors_told_late_lose_no_datagram_in_either_direction() {
+    let mut datapath = datapath_of(&["127.0.0.1:0"], &SIZES);
+    // Plain unconnected sockets are not told of a closed port; this option makes them.
+    set_flag(&datapath.fds()[0], libc::IPPROTO_IP, libc::IP_RECVERR).unwrap();
+    let good = peer("127.0.0.1:0");
+    let closed = Route::to(Endpoint::from(closed_port()));
+
+    for salt in 0..20_u8 {
+        send(datapath.outbox(), &closed, b"nobody");
+        send(datapath.outbox(), &Route::to(endpoint(&good)), &[salt]);
+    }
+    datapath.flush();
+    for salt in 0..20 {
+        assert_eq!(read(&good).0, [salt]);
+    }
+    // What a closed port refuses has left all the same, and is told of only later.
+    assert_eq!((datapath.counters().datagrams_out, dropped(&datapath.counters())), (40, 0));
+
+    send(datapath.outbox(), &closed, b"nobody");
+    datapath.flush();
+    good.send_to(b"still heard", datapath.sockets()[0].local_addr()).unwrap();
+    assert_eq!(datapath.receive(), Received { datagram_count: 1, more: false });
+    assert_eq!(datapath.split().0.next().unwrap().bytes, b"still heard");
+    assert_eq!(datapath.counters().receive_errors, 1);
+}
+
+#[test]
+fn the_outbox_never_lacks_a_slot_and_accounts_for_every_datagram() {
+    let options = SocketOptions { receive_buffer_len: 0, send_buffer_len: 0 };
+    let socket = bind("127.0.0.1:0".parse().unwrap(), &options).unwrap();
+    let sizes = MmsgOptions { batch_count: 1, slot_count: 4 };
+    let mut datapath = Mmsg::new(vec![socket], &sizes).unwrap();
+    // It never reads: what its buffer cannot hold is lost, as the network may lose it.
+    let idle = peer("127.0.0.1:0");
+    for salt in 0..4001 {
+        send(datapath.outbox(), &Route::to(endpoint(&idle)), &pattern(DATAGRAM_LEN_MAX, salt));
+    }
+    let counters = datapath.counters();
+    assert_eq!(counters.outbox_full, 1000);
+    assert_eq!(counters.datagrams_out + dropped(&counters), 4000);
+    datapath.flush();
+    let counters = datapath.counters();
+    assert_eq!(counters.datagrams_out + dropped(&counters), 4001);
+    assert_eq!(counters.bytes_out, counters.datagrams_out * DATAGRAM_LEN_MAX as u64);
+}
+
+#[test]
+fn a_slot_asked_for_again_begins_the_same_datagram_anew() {
+    let mut datapath = datapath_of(&["127.0.0.1:0"], &SIZES);
+    let (left, taken) = (peer("127.0.0.1:0"), peer("127.0.0.1:0"));
+    let outbox = datapath.outbox();
+    assert!(outbox.slot(&Route::to(endpoint(&left))).unwrap().len() >= DATAGRAM_LEN_MAX);
+    send(outbox, &Route::to(endpoint(&taken)), b"");
+    datapath.flush();
+    assert_eq!(read(&taken).0, b"");
+    assert_eq!(datapath.counters().datagrams_out, 1);
+}
+
+#[test]
+#[should_panic(expected = "no slot was handed out")]
+fn a_commit_without_a_slot_is_a_fault_of_the_caller() {
+    datapath_of(&["127.0.0.1:0"], &SIZES).outbox().commit(1);
+}
+
+#[test]
+fn what_the_kernel_dropped_is_told_with_the_next_datagram() {
+    let options = SocketOptions { receive_buffer_len: 1, send_buffer_len: 1 << 20 };
+    let socket = bind("127.0.0.1:0".parse().unwrap(), &options).unwrap();
+    let mut datapath = Mmsg::new(vec![socket], &SIZES).unwrap();
+    let asker = peer("127.0.0.1:0");
+    let to = datapath.sockets()[0].local_addr();
+    let mut sent = 0;
+    for _ in 0..3 {
+        for _ in 0..50 {
+            asker.send_to(&[1; 1000], to).unwrap();
+            sent += 1;
+        }
+        while datapath.receive().datagram_count > 0 {}
+    }
+    asker.send_to(b"last", to).unwrap();
+    let _ = datapath.receive();
+    let counters = datapath.counters();
+    assert!(counters.receive_overflow > 0);
+    assert_eq!(counters.datagrams_in + counters.receive_overflow, sent + 1);
+}
+
+#[test]
+fn a_busy_socket_does_not_starve_the_others() {
+    let sizes = MmsgOptions { batch_count: 4, slot_count: 1 };
+    let mut datapath = datapath_of(&["127.0.0.1:0", "127.0.0.1:0", "[::1]:0"], &sizes);
+    let (v4, v6) = (peer("127.0.0.1:0"), peer("[::1]:0"));
+    for _ in 0..100 {
+        v4.send_to(b"busy", datapath.sockets()[0].local_addr()).unwrap();
+    }
+    v4.send_to(b"one", datapath.sockets()[1].local_addr()).unwrap();
+    v6.send_to(b"one", datapath.sockets()[2].local_addr()).unwrap();
+    let mut heard = [false; 3];
+    for _ in 0..3 {
+        assert!(datapath.receive().more);
+        datapath.split().0.for_each(|it| heard[usize::from(it.route.local.socket)] = true);
+    }
+    assert_eq!(heard, [true; 3]);
+}
+
+#[test]
+fn numbers_out_of_range_are_named() {
+    let socket = bind("127.0.0.1:0".parse().unwrap(), &SocketOptions::default()).unwrap();
+    let refused = |sockets: usize, batch_count, slot_count| {
+        let sizes = MmsgOptions { batch_count, slot_count };
+        Mmsg::new(vec![socket.clone(); sockets], &sizes).err()
+    };
+    assert_eq!(refused(0, 1, 1), Some(MmsgError::SocketCount(0)));
+    assert_eq!(refused(17, 1, 1), Some(MmsgError::SocketCount(17)));
+    assert_eq!(refused(1, 0, 1), Some(MmsgError::BatchCount(0)));
+    assert_eq!(refused(1, 1, 1025), Some(MmsgError::SlotCount(1025)));
+    assert_eq!(refused(16, 1024, 1024), None);
+}
+
+#[test]
+fn a_datapath_moves_to_another_thread() {
+    let mut datapath = datapath_of(&["127.0.0.1:0"], &SIZES);
+    let asker = peer("127.0.0.1:0");
+    let to = datapath.sockets()[0].local_addr();
+    asker.send_to(b"before", to).unwrap();
+    assert_eq!(datapath.receive().datagram_count, 1);
+    let mut datapath = std::thread::spawn(move || {
+        let (batch, outbox) = datapath.split();
+        batch.for_each(|datagram| send(outbox, &datagram.route, datagram.bytes));
+        datapath
+    })
+    .join()
+    .unwrap();
+    datapath.flush();
+    assert_eq!(read(&asker), (b"before".to_vec(), to));
+}

@@ -1,0 +1,230 @@
+//! UDP sockets that tell which address was asked.
+
+use std::error::Error;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
+
+use super::datapath::SharedFd;
+use super::messages::set_flag;
+
+/// What to ask of the host for a socket.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SocketOptions {
+    /// Bytes the kernel may hold that we have not received, bookkeeping included.
+    pub receive_buffer_len: usize,
+    /// Bytes the kernel may hold that have not left, bookkeeping included.
+    pub send_buffer_len: usize,
+}
+
+impl Default for SocketOptions {
+    /// 4 MiB each way: more than a core takes in during a scheduler's pause.
+    fn default() -> Self {
+        Self { receive_buffer_len: 4 << 20, send_buffer_len: 4 << 20 }
+    }
+}
+
+/// A bound UDP socket of one family; a v6 socket takes no v4 traffic.
+#[derive(Clone, Debug)]
+pub struct Socket {
+    fd: SharedFd,
+    local_addr: SocketAddr,
+    receive_buffer_len: usize,
+    send_buffer_len: usize,
+}
+
+/// Binds a UDP socket to `addr`; port 0 lets the host choose.
+///
+/// Buffer sizes are asked past the host's limit first, which takes a privilege, then within
+/// it; whatever the kernel gives is kept and can be read from the socket.
+///
+/// # Errors
+/// `BindError` names the address and why it cannot be had.
+pub fn bind(addr: SocketAddr, options: &SocketOptions) -> Result<Socket, BindError> {
+    // A v6 socket here takes no v4 traffic, so a v4-mapped address means a v4 socket.
+    let addr = match addr.ip().to_canonical() {
+        IpAddr::V4(ip) => SocketAddr::from((ip, addr.port())),
+        IpAddr::V6(_) => addr,
+    };
+    open(addr, options).map_err(|errno| BindError { addr, reason: BindReason::of(errno) })
+}
+
+fn open(addr: SocketAddr, options: &SocketOptions) -> Result<Socket, Errno> {
+    let family = if addr.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let fd = rustix::net::socket_with(family, SocketType::DGRAM, flags, Some(ipproto::UDP))?;
+    if addr.is_ipv4() {
+        set_flag(&fd, libc::IPPROTO_IP, libc::IP_PKTINFO)?;
+    } else {
+        sockopt::set_ipv6_v6only(&fd, true)?;
+        set_flag(&fd, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO)?;
+    }
+    // Only a counter is lost where the host does not tell of drops.
+    let _ = set_flag(&fd, libc::SOL_SOCKET, libc::SO_RXQ_OVFL);
+
+    // A smaller buffer than asked loses datagrams under load but breaks nothing, and the
+    // host's limit is the host's to set.
+    let len = options.receive_buffer_len;
+    if sockopt::set_socket_recv_buffer_size_force(&fd, len).is_err() {
+        let _ = sockopt::set_socket_recv_buffer_size(&fd, len);
+    }
+    let len = options.send_buffer_len;
+    if sockopt::set_socket_send_buffer_size_force(&fd, len).is_err() {
+        let _ = sockopt::set_socket_send_buffer_size(&fd, len);
+    }
+
+    rustix::net::bind(&fd, &addr)?;
+    let local_addr = SocketAddr::try_from(rustix::net::getsockname(&fd)?)?;
+    Ok(Socket {
+        local_addr,
+        receive_buffer_len: sockopt::socket_recv_buffer_size(&fd)?,
+        send_buffer_len: sockopt::socket_send_buffer_size(&fd)?,
+        fd: Arc::new(fd),
+    })
+}
+
+impl Socket {
+    /// Where it listens, with the port the host chose if none was asked.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// The receive buffer the kernel gave, in bytes as it counts them: twice what was
+    /// asked, for its bookkeeping, unless the host's limit is lower.
+    #[must_use]
+    pub fn receive_buffer_len(&self) -> usize {
+        self.receive_buffer_len
+    }
+
+    /// The send buffer the kernel gave, counted as [`Socket::receive_buffer_len`].
+    #[must_use]
+    pub fn send_buffer_len(&self) -> usize {
+        self.send_buffer_len
+    }
+
+    /// Its descriptor.
+    #[must_use]
+    pub fn fd(&self) -> &SharedFd {
+        &self.fd
+    }
+}
+
+/// Why no socket could be bound, and to what.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct BindError {
+    /// The address asked.
+    pub addr: SocketAddr,
+    /// What stands against it.
+    pub reason: BindReason,
+}
+
+/// What stands against binding a socket.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum BindReason {
+    /// Another socket holds the address and port.
+    InUse,
+    /// The address is none of this host's.
+    NotLocal,
+    /// The host forbids it, as it does ports below 1024 to most users.
+    Denied,
+    /// The host does not speak this family.
+    FamilyUnsupported,
+    /// The limit of open descriptors is reached.
+    DescriptorLimit,
+    /// Any other error number of the host's.
+    Other(i32),
+}
+
+impl BindReason {
+    fn of(errno: Errno) -> Self {
+        match errno {
+            Errno::ADDRINUSE => Self::InUse,
+            Errno::ADDRNOTAVAIL => Self::NotLocal,
+            Errno::ACCESS | Errno::PERM => Self::Denied,
+            Errno::AFNOSUPPORT => Self::FamilyUnsupported,
+            Errno::MFILE | Errno::NFILE => Self::DescriptorLimit,
+            errno => Self::Other(errno.raw_os_error()),
+        }
+    }
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot listen on UDP {}: ", self.addr)?;
+        match self.reason {
+            BindReason::InUse => {
+                f.write_str("the port is in use; stop the process that holds it or choose another")
+            }
+            BindReason::NotLocal => f.write_str(
+                "the address is none of this host's; choose one of its own, or 0.0.0.0 or [::]",
+            ),
+            BindReason::Denied => f.write_str(
+                "the host forbids it; choose a port from 1024 up or grant CAP_NET_BIND_SERVICE",
+            ),
+            BindReason::FamilyUnsupported => f.write_str(
+                "the host does not speak this family; leave the address out or enable IPv6",
+            ),
+            BindReason::DescriptorLimit => {
+                f.write_str("the limit of open descriptors is reached; raise `ulimit -n`")
+            }
+            BindReason::Other(errno) => {
+                write!(f, "{}", std::io::Error::from_raw_os_error(errno))
+            }
+        }
+    }
+}
+
+impl Error for BindError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(addr: &str) -> BindError {
+        bind(addr.parse().unwrap(), &SocketOptions::default()).unwrap_err()
+    }
+
+    #[test]
+    fn a_taken_port_is_named_as_in_use() {
+        let options = SocketOptions::default();
+        let held = bind("127.0.0.1:0".parse().unwrap(), &options).unwrap();
+        assert_ne!(held.local_addr().port(), 0);
+        let error = bind(held.local_addr(), &options).unwrap_err();
+        assert_eq!(error, BindError { addr: held.local_addr(), reason: BindReason::InUse });
+        assert!(error.to_string().contains(&held.local_addr().to_string()));
+    }
+
+    #[test]
+    fn a_foreign_address_is_named_as_not_local() {
+        assert_eq!(refused("203.0.113.1:0").reason, BindReason::NotLocal);
+        assert_eq!(refused("[2001:db8::1]:0").reason, BindReason::NotLocal);
+    }
+
+    #[test]
+    fn a_v4_and_a_v6_socket_share_one_port() {
+        let options = SocketOptions::default();
+        let v6 = bind("[::]:0".parse().unwrap(), &options).unwrap();
+        let v4 = SocketAddr::from(([0, 0, 0, 0], v6.local_addr().port()));
+        assert_eq!(bind(v4, &options).unwrap().local_addr(), v4);
+    }
+
+    #[test]
+    fn a_v4_mapped_address_binds_a_v4_socket() {
+        let options = SocketOptions::default();
+        let socket = bind("[::ffff:127.0.0.1]:0".parse().unwrap(), &options).unwrap();
+        assert_eq!(socket.local_addr().ip(), IpAddr::from([127, 0, 0, 1]));
+    }
+
+    #[test]
+    fn the_buffers_the_kernel_gave_are_told() {
+        let options = SocketOptions { receive_buffer_len: 20_000, send_buffer_len: 30_000 };
+        let socket = bind("127.0.0.1:0".parse().unwrap(), &options).unwrap();
+        assert_eq!(socket.receive_buffer_len(), 40_000);
+        assert_eq!(socket.send_buffer_len(), 60_000);
+    }
+}
