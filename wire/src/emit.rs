@@ -4,7 +4,7 @@ use zerocopy::byteorder::little_endian::{U16, U32};
 use zerocopy::{Immutable, IntoBytes};
 
 use crate::body::Contact;
-use crate::extension::{EXT_HEAD_LEN, EXT_PADDING, ExtensionHead};
+use crate::extension::{EXT_HEAD_LEN, EXT_PADDING, EXTENSIONS_MAX, ExtensionHead};
 use crate::head::{Flags, HEAD_LEN, Head};
 use crate::network_key::{MAC_LEN, NetworkKey};
 use crate::record::{Publisher, Record};
@@ -33,6 +33,7 @@ pub struct Emit<'b, 'k> {
     len: usize,
     /// Where the body must end.
     limit: usize,
+    extensions: usize,
 }
 
 impl<'b, 'k> Emit<'b, 'k> {
@@ -78,7 +79,7 @@ impl<'b, 'k> Emit<'b, 'k> {
         let flags = head.flags.get() & !keyed;
         head.flags = U16::new(if key.is_some() { flags | keyed } else { flags });
         head.key_id = key.map_or(0, |key| key.id);
-        Ok(Self { buf, head, key, len: HEAD_LEN, limit: have - mac_len })
+        Ok(Self { buf, head, key, len: HEAD_LEN, limit: have - mac_len, extensions: 0 })
     }
 
     /// The head, to be changed until [`Emit::finish`] writes it.
@@ -105,10 +106,13 @@ impl<'b, 'k> Emit<'b, 'k> {
     /// Adds a contact and counts it in the head.
     ///
     /// # Errors
-    /// [`EmitError`] if it does not fit.
+    /// [`EmitError`] if it does not fit, or 255 are there.
     pub fn contact(&mut self, contact: &Contact) -> Result<(), EmitError> {
+        if self.head.arg == u8::MAX {
+            return Err(EmitError { need: size_of::<Contact>(), have: 0 });
+        }
         self.body(contact)?;
-        self.head.arg = self.head.arg.saturating_add(1);
+        self.head.arg += 1;
         Ok(())
     }
 
@@ -144,14 +148,19 @@ impl<'b, 'k> Emit<'b, 'k> {
     /// Adds an extension.
     ///
     /// # Errors
-    /// [`EmitError`] if it does not fit.
+    /// [`EmitError`] if it does not fit, or [`EXTENSIONS_MAX`] are there.
     pub fn extension(&mut self, kind: u16, data: &[u8]) -> Result<(), EmitError> {
-        self.reserve(EXT_HEAD_LEN + data.len())?;
+        let need = EXT_HEAD_LEN + data.len();
+        if self.extensions == EXTENSIONS_MAX {
+            return Err(EmitError { need, have: 0 });
+        }
+        self.reserve(need)?;
         let Ok(len) = u16::try_from(data.len()) else {
             return Err(EmitError { need: data.len(), have: usize::from(u16::MAX) });
         };
         self.put(ExtensionHead { kind: U16::new(kind), len: U16::new(len) }.as_bytes());
         self.put(data);
+        self.extensions += 1;
         Ok(())
     }
 
@@ -160,7 +169,7 @@ impl<'b, 'k> Emit<'b, 'k> {
     pub fn pad_to(&mut self, total: usize) {
         let mac_len = if self.key.is_some() { MAC_LEN } else { 0 };
         let missing = total.saturating_sub(mac_len).saturating_sub(self.len);
-        if missing == 0 || self.room() < EXT_HEAD_LEN {
+        if missing == 0 || self.room() < EXT_HEAD_LEN || self.extensions == EXTENSIONS_MAX {
             return;
         }
         let zeros = missing.clamp(EXT_HEAD_LEN, self.room()) - EXT_HEAD_LEN;
@@ -169,6 +178,7 @@ impl<'b, 'k> Emit<'b, 'k> {
         self.put(ExtensionHead { kind: U16::new(EXT_PADDING), len: U16::new(len) }.as_bytes());
         self.buf[self.len..self.len + usize::from(len)].fill(0);
         self.len += usize::from(len);
+        self.extensions += 1;
     }
 
     /// Writes the head and the MAC, and returns the message's length in bytes.

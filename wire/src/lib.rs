@@ -47,8 +47,8 @@ pub use key::{key_of_string, key_of_value, signing_input};
 pub use network_key::{KeyRing, MAC_LEN, MacError, NetworkKey, TIME_SKEW_S_MAX};
 pub use parse::{Body, Message, Outline, ParseError, Records};
 pub use record::{
-    Durability, Publisher, RECORD_ANNOUNCED, RECORD_LEN_MAX, Record, RecordHead, SALT_LEN,
-    SignedTail, ValueKind,
+    Durability, Publisher, RECORD_ANNOUNCED, RECORD_LEN_MAX, RECORD_RESERVED_ZERO, Record,
+    RecordHead, SALT_LEN, SignedTail, ValueKind,
 };
 
 /// Longest datagram that any node sends or accepts, in bytes of UDP payload: IPv6's

@@ -14,7 +14,7 @@ pub const RECORD_LEN_MAX: usize = size_of::<RecordHead>() + size_of::<SignedTail
 /// Record flag: the value's bytes are not here but must be fetched by TCP.
 pub const RECORD_ANNOUNCED: u8 = 1 << 0;
 /// Record flag bits that must be zero; the other undefined ones are ignored.
-const RECORD_RESERVED_ZERO: u8 = 0x0e;
+pub const RECORD_RESERVED_ZERO: u8 = 0x0e;
 
 /// First bytes of every record. `struct kdht_record` in the C header.
 #[derive(

@@ -1,1 +1,250 @@
-//! Client.
+//! put and get on a kdht network, for programs.
+//!
+//! A [`Client`] is a node that serves nobody and says so: it runs the same lookups as a
+//! node does, over one UDP socket, and blocks its caller meanwhile. Nothing in it is shared
+//! between threads; a program that wants more at once makes more clients.
+//!
+//! ```no_run
+//! use kdht_client::{Client, Filter, Options, PublisherKey, key_of_string, signed_value};
+//!
+//! let mut client = Client::connect(&["127.0.0.1:4000".parse()?], &Options::default())?;
+//! let publisher = PublisherKey::from_seed(&[7; 32]);
+//! let key = key_of_string("greeting");
+//! client.put(key, signed_value(&publisher, &key, 1, 3_600, b"hello"), None)?;
+//! let (values, _) = client.get(key, Filter::Any, 1)?;
+//! assert_eq!(values[0].bytes, b"hello");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod error;
+mod socket;
+mod value;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use kdht_core::{
+    Command, Config, Event, Families, Limits, Node, OperationId, Outcome, ThrottleConfig,
+};
+use kdht_wire::{Endpoint, KeyRing};
+
+pub use error::ClientError;
+pub use kdht_core::{Candidate, Report, Request, Standing, Stored, Value, ValuePublisher};
+pub use kdht_store::PublisherKey;
+pub use kdht_wire::{Filter, Id, key_of_string, key_of_value};
+pub use value::{immutable_value, plain_value, signed_value};
+
+use socket::{Clock, Socket};
+
+/// How a client is made.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The network's keys; none in an open network.
+    pub keys: KeyRing,
+    /// The client's id, which names it as the publisher of plain values; nothing: a
+    /// random one.
+    pub id: Option<Id>,
+    /// How often an entry node is pinged before it counts as absent, 1.5 s each.
+    pub attempts: u8,
+    /// Replicas that the network keeps, 1 to 20: how many nodes a put stores at.
+    pub k: u8,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { keys: KeyRing::OPEN, id: None, attempts: 3, k: 20 }
+    }
+}
+
+/// A node that serves nobody, and its socket.
+#[derive(Debug)]
+pub struct Client {
+    node: Node,
+    socket: Socket,
+    clock: Clock,
+    attempts: u8,
+}
+
+impl Client {
+    /// Opens a socket of `peer`'s family, and asks nobody yet.
+    ///
+    /// # Errors
+    /// [`ClientError::Host`] if the host gives no socket or no entropy.
+    pub fn open(peer: SocketAddr, options: &Options) -> Result<Self, ClientError> {
+        let mut entropy = [0; 36];
+        getrandom::fill(&mut entropy)
+            .map_err(|error| ClientError::Host(std::io::Error::other(error)))?;
+        let (seed, random_id) = entropy.split_at(16);
+        let mut id = Id::ZERO;
+        id.0.copy_from_slice(random_id);
+        let mut node_seed = [0; 16];
+        node_seed.copy_from_slice(seed);
+        let config = Config {
+            k: options.k,
+            client: true,
+            families: Families { v4: peer.is_ipv4(), v6: peer.is_ipv6() },
+            throttle: ThrottleConfig { slots: 0, ..ThrottleConfig::default() },
+            store: Limits::NONE,
+            keys: options.keys,
+            ..Config::default()
+        };
+        let clock = Clock::start();
+        let node = Node::new(options.id.unwrap_or(id), config, node_seed, clock.now());
+        let socket = Socket::open(peer).map_err(ClientError::Host)?;
+        Ok(Self { node, socket, clock, attempts: options.attempts.max(1) })
+    }
+
+    /// Opens a client that knows the network through whichever of `via` answers; all must
+    /// be of one address family.
+    ///
+    /// # Errors
+    /// [`ClientError::NoEntry`] names who did not answer, and what was tried.
+    pub fn connect(via: &[SocketAddr], options: &Options) -> Result<Self, ClientError> {
+        let Some(first) = via.first() else { return Err(ClientError::NoVia) };
+        if let Some(other) = via.iter().find(|addr| addr.is_ipv4() != first.is_ipv4()) {
+            return Err(ClientError::MixedFamilies(*first, *other));
+        }
+        let mut client = Self::open(*first, options)?;
+        let started = Instant::now();
+        for _ in 0..client.attempts {
+            let mut waiting = Vec::new();
+            for addr in via {
+                waiting.push(client.begin(ping((*addr).into()))?);
+            }
+            while !waiting.is_empty() {
+                let report = client.next_report()?;
+                waiting.retain(|operation| *operation != report.operation);
+                if matches!(report.outcome, Outcome::Reply { .. }) {
+                    return Ok(client);
+                }
+            }
+        }
+        let (attempts, elapsed) = (client.attempts, started.elapsed());
+        Err(ClientError::NoEntry { via: via.to_vec(), attempts, elapsed })
+    }
+
+    /// The client's own id.
+    #[must_use]
+    pub fn id(&self) -> Id {
+        self.node.id()
+    }
+
+    /// Stores a value at the k nodes closest to `key`; with `cas`, only where the value
+    /// held has that sequence. Takes as long as the lookup and one round trip more.
+    ///
+    /// # Errors
+    /// [`ClientError::NotStored`] if no node acknowledged.
+    pub fn put(
+        &mut self,
+        key: Id,
+        value: Value,
+        cas: Option<u64>,
+    ) -> Result<(Stored, Report), ClientError> {
+        let report = self.run(Command::Put { key, value, cas })?;
+        match report.outcome {
+            Outcome::Stored(stored) if stored.acknowledged > 0 => Ok((stored, report)),
+            Outcome::Stored(stored) => Err(ClientError::NotStored(stored)),
+            _ => Err(ClientError::Unanswered(report.messages)),
+        }
+    }
+
+    /// Finds up to `values_max` values under `key` that pass the filter. Each has been
+    /// verified: its hash, or its publisher's signature.
+    ///
+    /// # Errors
+    /// [`ClientError::NotFound`] if no node that was asked holds one.
+    pub fn get(
+        &mut self,
+        key: Id,
+        filter: Filter,
+        values_max: u16,
+    ) -> Result<(Vec<Value>, Report), ClientError> {
+        let mut report = self.run(Command::FindValue { key, filter, values_max })?;
+        match &mut report.outcome {
+            Outcome::Values { values, .. } => Ok((std::mem::take(values), report)),
+            Outcome::NotFound => Err(ClientError::NotFound(Box::new(report))),
+            _ => Err(ClientError::Unanswered(report.messages)),
+        }
+    }
+
+    /// Finds the k nodes closest to `target`; the report's path names them.
+    ///
+    /// # Errors
+    /// [`ClientError::Unanswered`] if nobody did.
+    pub fn find_node(&mut self, target: Id) -> Result<Report, ClientError> {
+        let report = self.run(Command::FindNode { target })?;
+        match report.outcome {
+            Outcome::Nodes => Ok(report),
+            _ => Err(ClientError::Unanswered(report.messages)),
+        }
+    }
+
+    /// Sends one request, again if it needs a cookie or stays unanswered, and returns the
+    /// reply's bytes and its round trip. With `recurse` the node asked does the whole
+    /// lookup, which may take it 10 s.
+    ///
+    /// # Errors
+    /// [`ClientError::NoEntry`] if the endpoint does not answer.
+    pub fn ask(
+        &mut self,
+        endpoint: SocketAddr,
+        request: &Request,
+        recurse: bool,
+    ) -> Result<(Vec<u8>, Duration), ClientError> {
+        let started = Instant::now();
+        // A recursion that was begun is not begun again.
+        let attempts = if recurse { 1 } else { self.attempts };
+        for _ in 0..attempts {
+            let endpoint = Endpoint::from(endpoint);
+            let request = request.clone();
+            let report = self.run(Command::Ask { endpoint, id: None, request, recurse })?;
+            if let Outcome::Reply { bytes, rtt_us } = report.outcome {
+                return Ok((bytes, Duration::from_micros(rtt_us.into())));
+            }
+        }
+        Err(ClientError::NoEntry { via: vec![endpoint], attempts, elapsed: started.elapsed() })
+    }
+
+    fn run(&mut self, command: Command) -> Result<Report, ClientError> {
+        let operation = self.begin(command)?;
+        loop {
+            let report = self.next_report()?;
+            if report.operation == operation {
+                return Ok(report);
+            }
+        }
+    }
+
+    fn begin(&mut self, command: Command) -> Result<OperationId, ClientError> {
+        let begun = self.node.begin(self.clock.now(), command, &mut self.socket);
+        begun.map_err(ClientError::Refused)
+    }
+
+    /// Lets the node work until one of its operations is done. Every operation ends by its
+    /// requests' timeouts, so this returns.
+    fn next_report(&mut self) -> Result<Report, ClientError> {
+        loop {
+            while let Some(event) = self.node.poll_event() {
+                if let Event::Done(report) = event {
+                    return Ok(report);
+                }
+            }
+            let now = self.clock.now();
+            let wait = match self.node.poll_timeout() {
+                Some(at) => Duration::from_nanos(at.since(now.mono)),
+                None => Duration::from_secs(1),
+            };
+            if let Some((route, len)) = self.socket.receive(wait).map_err(ClientError::Host)? {
+                let now = self.clock.now();
+                let datagram = self.socket.received(len);
+                self.node.handle_datagram(now, &route, &datagram, &mut self.socket);
+            }
+            self.node.handle_timeout(self.clock.now(), &mut self.socket);
+        }
+    }
+}
+
+fn ping(endpoint: Endpoint) -> Command {
+    Command::Ask { endpoint, id: None, request: Request::Ping, recurse: false }
+}

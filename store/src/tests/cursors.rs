@@ -91,7 +91,7 @@ fn the_values_of_all_kinds_share_a_key_and_filters_part_them() {
     assert_eq!(cursors(Filter::Immutable), [0]);
     assert_eq!(cursors(Filter::Signed([2; 32])), [2]);
     assert_eq!(cursors(Filter::Plain(Id([1; 20]))), [3]);
-    assert_eq!(cursors(Filter::Plain(Id([2; 20]))), []);
+    assert!(cursors(Filter::Plain(Id([2; 20]))).is_empty());
     assert_eq!(store.values(0, &key(2), &Filter::Any).total(), 0);
 }
 

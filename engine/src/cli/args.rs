@@ -1,0 +1,294 @@
+//! What can be asked.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A Kademlia node, and the tools to use and inspect one.
+#[derive(Parser)]
+#[command(name = "kdht", version, about, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run a node until SIGINT or SIGTERM
+    Run(RunArgs),
+    /// Store a value at the nodes closest to its key
+    Put(PutArgs),
+    /// Find values under a key and print the first
+    Get(GetArgs),
+    /// Send one PING
+    Ping(PingArgs),
+    /// Send one FIND_NODE
+    FindNode(FindNodeArgs),
+    /// Send one FIND_VALUE
+    FindValue(FindValueArgs),
+    /// Send one STORE
+    Store(StoreArgs),
+    /// Find the nodes closest to an id, step by step, and print the path
+    LookupNode(LookupNodeArgs),
+    /// Find a value step by step, and print the path
+    LookupValue(LookupValueArgs),
+    /// Run a network of real nodes on loopback, put values and find them again
+    Swarm(SwarmArgs),
+    /// Read the counters of a running node
+    Stat(StatArgs),
+    /// Turn a message's bytes (hexadecimal) into JSON
+    Decode(DecodeArgs),
+    /// Turn JSON into a message's bytes (hexadecimal)
+    Encode(EncodeArgs),
+}
+
+/// Each setting can also stand in the file or the environment (`KDHT_LISTEN`, …); a flag
+/// wins over the environment, and that over the file.
+#[derive(Args)]
+pub(crate) struct RunArgs {
+    /// Addresses to answer on: one IPv4, one IPv6 or both [default: 0.0.0.0:4000]
+    #[arg(long, value_name = "ADDR", num_args = 1..)]
+    pub(crate) listen: Vec<String>,
+    /// HOST:PORT of nodes to enter the network through
+    #[arg(long, value_name = "ADDR", num_args = 1..)]
+    pub(crate) bootstrap: Vec<String>,
+    /// Directory for identity, contacts and control socket; without it the node forgets
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// Keys of a private network: one or two lines of a number and 32 hexadecimal digits
+    #[arg(long, value_name = "FILE")]
+    pub(crate) network_key: Option<PathBuf>,
+    /// TOML file of settings
+    #[arg(long, value_name = "FILE", env = "KDHT_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// CPU to pin the node's thread to [default: the one it starts on]
+    #[arg(long, value_name = "CPU")]
+    pub(crate) core: Option<usize>,
+    /// Any other setting, such as node.k=8
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Print the line about the node as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How to reach a network.
+#[derive(Args)]
+pub(crate) struct Reach {
+    /// Keys of a private network
+    #[arg(long, value_name = "FILE", env = "KDHT_NETWORK_KEY")]
+    pub(crate) network_key: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How to reach a network through one of its nodes.
+#[derive(Args)]
+pub(crate) struct ReachVia {
+    /// Node to enter the network through; more than one may be given
+    #[arg(long, value_name = "ADDR", required = true, num_args = 1..)]
+    pub(crate) via: Vec<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+}
+
+/// What is to be stored.
+#[derive(Args)]
+pub(crate) struct ValueArgs {
+    /// Read the value from this file; - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Store under the hash of the value, unsigned; KEY is left out
+    #[arg(long, conflicts_with_all = ["plain", "cas", "sequence"])]
+    pub(crate) immutable: bool,
+    /// Store without proof, where the network accepts that
+    #[arg(long, conflicts_with_all = ["cas", "sequence"])]
+    pub(crate) plain: bool,
+    /// Seconds to live
+    #[arg(long, value_name = "SECONDS", default_value_t = 86_400,
+          value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub(crate) lifetime: u32,
+    /// Sequence of a signed value [default: microseconds since 1970]
+    #[arg(long, value_name = "N")]
+    pub(crate) sequence: Option<u64>,
+    /// Store only where the signed value held has this sequence
+    #[arg(long, value_name = "N")]
+    pub(crate) cas: Option<u64>,
+    /// Key that signs, made if missing [default: kdht/publisher.key in the user's
+    /// configuration directory]
+    #[arg(long, value_name = "FILE", env = "KDHT_PUBLISHER_KEY")]
+    pub(crate) publisher_key: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct PutArgs {
+    /// KEY VALUE, or KEY with --file, or VALUE with --immutable. A key is a name, or 40
+    /// hexadecimal digits
+    #[arg(value_name = "KEY VALUE", num_args = 0..=2)]
+    pub(crate) words: Vec<String>,
+    #[command(flatten)]
+    pub(crate) value: ValueArgs,
+    /// Send one datagram and let the node do the lookup
+    #[arg(long)]
+    pub(crate) recurse: bool,
+    #[command(flatten)]
+    pub(crate) via: ReachVia,
+}
+
+/// Which values are wanted.
+#[derive(Args)]
+pub(crate) struct WantedArgs {
+    /// Only the signed value of this public key, 64 hexadecimal digits
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["immutable", "plain_of"])]
+    pub(crate) publisher: Option<String>,
+    /// Only immutable values
+    #[arg(long, conflicts_with = "plain_of")]
+    pub(crate) immutable: bool,
+    /// Only the plain value of this publisher's id
+    #[arg(long, value_name = "ID")]
+    pub(crate) plain_of: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct GetArgs {
+    /// A name, or 40 hexadecimal digits
+    pub(crate) key: String,
+    #[command(flatten)]
+    pub(crate) wanted: WantedArgs,
+    /// All values that the first holder has, a line each
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Send one datagram and let the node do the lookup
+    #[arg(long)]
+    pub(crate) recurse: bool,
+    #[command(flatten)]
+    pub(crate) via: ReachVia,
+}
+
+#[derive(Args)]
+pub(crate) struct PingArgs {
+    /// Whom to ask
+    pub(crate) addr: SocketAddr,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+}
+
+#[derive(Args)]
+pub(crate) struct FindNodeArgs {
+    /// Whom to ask
+    pub(crate) addr: SocketAddr,
+    /// Target: 40 hexadecimal digits, or a name
+    pub(crate) target: String,
+    /// Let the node do the whole lookup
+    #[arg(long)]
+    pub(crate) recurse: bool,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+}
+
+#[derive(Args)]
+pub(crate) struct FindValueArgs {
+    /// Whom to ask
+    pub(crate) addr: SocketAddr,
+    /// A name, or 40 hexadecimal digits
+    pub(crate) key: String,
+    #[command(flatten)]
+    pub(crate) wanted: WantedArgs,
+    /// First position wanted
+    #[arg(long, default_value_t = 0)]
+    pub(crate) cursor: u16,
+    /// Let the node do the whole lookup
+    #[arg(long)]
+    pub(crate) recurse: bool,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+}
+
+#[derive(Args)]
+pub(crate) struct StoreArgs {
+    /// Whom to ask
+    pub(crate) addr: SocketAddr,
+    /// KEY VALUE, or KEY with --file, or VALUE with --immutable
+    #[arg(value_name = "KEY VALUE", num_args = 0..=2)]
+    pub(crate) words: Vec<String>,
+    #[command(flatten)]
+    pub(crate) value: ValueArgs,
+    /// Let the node do the whole lookup
+    #[arg(long)]
+    pub(crate) recurse: bool,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+}
+
+#[derive(Args)]
+pub(crate) struct LookupNodeArgs {
+    /// Target: 40 hexadecimal digits, or a name
+    pub(crate) target: String,
+    #[command(flatten)]
+    pub(crate) via: ReachVia,
+}
+
+#[derive(Args)]
+pub(crate) struct LookupValueArgs {
+    /// A name, or 40 hexadecimal digits
+    pub(crate) key: String,
+    #[command(flatten)]
+    pub(crate) wanted: WantedArgs,
+    #[command(flatten)]
+    pub(crate) via: ReachVia,
+}
+
+#[derive(Args)]
+pub(crate) struct SwarmArgs {
+    /// Nodes
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(2..=4096))]
+    pub(crate) nodes: u16,
+    /// Values
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) values: u32,
+    /// Share of the nodes, 0 to 0.9, whose sockets are closed after the puts
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub(crate) kill: f64,
+    /// Restart every node, one after another, between the puts and the gets
+    #[arg(long)]
+    pub(crate) roll: bool,
+    /// Go on running when done, until SIGINT or SIGTERM
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Seed of ids, values and choices [default: random, printed]
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct StatArgs {
+    /// `control.sock` in the state directory of a running node
+    #[arg(long, value_name = "PATH")]
+    pub(crate) control: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct DecodeArgs {
+    /// The bytes; standard input if left out
+    pub(crate) hex: Option<String>,
+    /// One line instead of indented
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct EncodeArgs {
+    /// The JSON; standard input if left out
+    pub(crate) json_text: Option<String>,
+    /// Sign with the first key of this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) network_key: Option<PathBuf>,
+}

@@ -1,0 +1,466 @@
+//! What an operator sets: a TOML file, then the environment, then flags; later ones win.
+
+use std::error::Error;
+use std::fmt;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+
+use kdht_core::{Config, Families};
+
+use crate::network_key;
+
+/// Everything that `kdht run` is started with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Addresses to answer on, at most one per family.
+    pub listen: Vec<SocketAddr>,
+    /// `HOST:PORT` of nodes to enter the network through.
+    pub bootstrap: Vec<String>,
+    /// Where identity and contacts are kept; nothing: nowhere.
+    pub state: Option<PathBuf>,
+    /// The network key file; nothing: an open network.
+    pub network_key: Option<PathBuf>,
+    /// CPU to pin the node's thread to; nothing: the one that it starts on.
+    pub core: Option<usize>,
+    /// What the node itself is made with.
+    pub node: Config,
+    plain_was_set: bool,
+}
+
+/// A setting that is a number, or `true` and `false` as 1 and 0.
+pub struct Key {
+    /// Its name in the file; in the environment `KDHT_` and the name in capitals, `_` for
+    /// the dot.
+    pub name: &'static str,
+    /// What is counted.
+    pub unit: &'static str,
+    /// The least that makes sense.
+    pub min: u64,
+    /// The most that makes sense.
+    pub max: u64,
+    /// Why one would change it.
+    pub why: &'static str,
+    read: fn(&Config) -> u64,
+    write: fn(&mut Config, u64),
+}
+
+/// Lists the numeric settings: each writes a field that holds its whole range.
+macro_rules! keys {
+    ($($name:literal, $unit:literal, $min:expr, $max:expr, $($field:ident).+, $why:literal;)*) => {
+        &[$(Key {
+            name: $name,
+            unit: $unit,
+            min: $min,
+            max: $max,
+            why: $why,
+            read: |config| u64::from(config.$($field).+),
+            write: |config, value| {
+                config.$($field).+ = value.try_into().unwrap_or(config.$($field).+);
+            },
+        }),*]
+    };
+}
+
+/// Every numeric setting.
+pub const KEYS: &[Key] = keys![
+    "node.k", "contacts", 1, 20, k, "replicas of a value and size of a bucket; the whole network's";
+    "node.alpha", "requests", 1, 20, alpha, "more make lookups faster and costlier";
+    "node.contacts_max", "contacts", 20, 2_048, contacts_max, "memory of a table, 72 bytes each";
+    "node.pending_max", "requests", 16, 65_535, pending_max, "own requests in flight";
+    "node.operations_max", "operations", 4, 16_384, operations_max, "lookups and puts at once";
+    "node.recursions_max", "lookups", 0, 16_384, recursions_max, "lookups for others at once";
+    "node.signatures_per_s", "1/s", 0, 1_000_000, signatures_per_s, "50 µs of CPU each";
+    "timeouts.slow_ms_min", "ms", 1, 10_000, timeouts.slow_ms_min, "least time before a peer is set aside";
+    "timeouts.slow_ms_max", "ms", 1, 60_000, timeouts.slow_ms_max, "most time before a peer is set aside";
+    "timeouts.slow_ms_initial", "ms", 1, 60_000, timeouts.slow_ms_initial, "before anything was measured";
+    "timeouts.fail_factor", "times", 1, 100, timeouts.fail_factor, "slow times this is failed";
+    "timeouts.fail_ms_min", "ms", 1, 60_000, timeouts.fail_ms_min, "least time before a request has failed";
+    "timeouts.fail_ms_max", "ms", 1, 60_000, timeouts.fail_ms_max, "most time before a request has failed";
+    "throttle.slots", "sources", 0, 16_777_216, throttle.slots, "sources remembered, 16 bytes each; 0: no throttle";
+    "throttle.rate_per_s", "units/s", 1, 1_000_000_000, throttle.rate_per_s, "what one source may ask; a request is 1, a STORE 2, signed 16, recursive 32";
+    "throttle.burst", "units", 1, 1_000_000_000, throttle.burst, "what one source may save up";
+    "store.bytes_max", "bytes", 0, 1 << 46, store.bytes_max, "memory for values";
+    "store.values_max", "values", 0, 1 << 30, store.values_max, "memory for their indexes, 352 bytes each";
+    "store.key_values_max", "values", 0, 65_535, store.key_values_max, "values under one key";
+    "store.key_bytes_max", "bytes", 0, 1 << 40, store.key_bytes_max, "bytes under one key";
+    "store.source_bytes_max", "bytes", 0, 1 << 46, store.source_bytes_max, "bytes from one source";
+    "store.value_len_max", "bytes", 0, 1_000, store.value_len_max, "longest value held";
+    "store.lifetime_s_max", "s", 1, 86_400, store.lifetime_s_max, "longest time that a value is held";
+];
+
+/// The one setting that is not a number, but true or false.
+const ACCEPT_PLAIN: &str = "node.accept_plain";
+
+/// What is wrong with the settings.
+#[derive(Debug)]
+pub enum SettingsError {
+    /// The file cannot be read, or is not TOML.
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the reader said.
+        why: String,
+    },
+    /// No setting has this name.
+    Unknown {
+        /// The name.
+        key: String,
+        /// Where it was set.
+        source: Source,
+    },
+    /// The value does not fit its setting.
+    Value {
+        /// The setting.
+        key: String,
+        /// Where it was set.
+        source: Source,
+        /// What it must be.
+        wanted: String,
+        /// What it is.
+        found: String,
+    },
+    /// The network key file cannot be used.
+    NetworkKey(network_key::NetworkKeyError),
+    /// A bootstrap host has no address.
+    Bootstrap {
+        /// The host, as given.
+        host: String,
+        /// What the resolver said.
+        why: String,
+    },
+}
+
+/// Where a setting comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// The configuration file.
+    File(PathBuf),
+    /// The environment.
+    Environment,
+    /// A flag.
+    Flag,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from(([0, 0, 0, 0], 4_000))],
+            bootstrap: Vec::new(),
+            state: None,
+            network_key: None,
+            core: None,
+            node: Config::default(),
+            plain_was_set: false,
+        }
+    }
+}
+
+impl Settings {
+    /// Applies a TOML file.
+    ///
+    /// # Errors
+    /// [`SettingsError`] names the file and the key.
+    pub fn apply_file(&mut self, path: &Path) -> Result<(), SettingsError> {
+        let fail = |why: String| SettingsError::File { path: path.to_owned(), why };
+        let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
+        let table: toml::Table = text.parse().map_err(|e: toml::de::Error| fail(e.to_string()))?;
+        self.apply_table(&table, "", &Source::File(path.to_owned()))
+    }
+
+    fn apply_table(
+        &mut self,
+        table: &toml::Table,
+        prefix: &str,
+        source: &Source,
+    ) -> Result<(), SettingsError> {
+        for (name, value) in table {
+            let key = format!("{prefix}{name}");
+            match value {
+                toml::Value::Table(inner) if prefix.is_empty() => {
+                    self.apply_table(inner, &format!("{key}."), source)?;
+                }
+                toml::Value::Array(items) => {
+                    let text = |item: &toml::Value| match item {
+                        toml::Value::String(text) => text.clone(),
+                        other => other.to_string(),
+                    };
+                    self.set_list(&key, items.iter().map(text).collect(), source)?;
+                }
+                toml::Value::String(text) => self.set(&key, text, source)?,
+                other => self.set(&key, &other.to_string(), source)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies variables whose names begin with `KDHT_`; `KDHT_CONFIG` and `KDHT_LOG` are
+    /// read elsewhere. Lists are separated by commas.
+    ///
+    /// # Errors
+    /// [`SettingsError`] names the variable.
+    pub fn apply_environment(
+        &mut self,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Result<(), SettingsError> {
+        let source = Source::Environment;
+        for (name, value) in variables {
+            let Some(short) = name.strip_prefix("KDHT_") else { continue };
+            if matches!(short, "CONFIG" | "LOG") {
+                continue;
+            }
+            let lower = short.to_lowercase();
+            let keys = KEYS.iter().map(|key| key.name).chain([ACCEPT_PLAIN]);
+            let dotted = keys.into_iter().find(|key| key.replace('.', "_") == lower);
+            match dotted {
+                Some(key) => self.set(key, &value, &source)?,
+                None if TEXTS.contains(&lower.as_str()) => self.set(&lower, &value, &source)?,
+                None => return Err(SettingsError::Unknown { key: name, source }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets one setting from text; lists are separated by commas.
+    ///
+    /// # Errors
+    /// [`SettingsError`] names the key and what it must be.
+    pub fn set(&mut self, key: &str, text: &str, source: &Source) -> Result<(), SettingsError> {
+        let wrong = |wanted: String| SettingsError::Value {
+            key: key.to_owned(),
+            source: source.clone(),
+            wanted,
+            found: text.to_owned(),
+        };
+        match key {
+            "listen" | "bootstrap" => {
+                let items = text.split(',').map(|item| item.trim().to_owned());
+                self.set_list(key, items.filter(|item| !item.is_empty()).collect(), source)
+            }
+            "state" => {
+                self.state = Some(text.into());
+                Ok(())
+            }
+            "network_key" => {
+                self.network_key = Some(text.into());
+                Ok(())
+            }
+            "core" => {
+                let core = text.parse().map_err(|_| wrong("the number of a CPU".to_owned()))?;
+                self.core = Some(core);
+                Ok(())
+            }
+            ACCEPT_PLAIN => {
+                self.node.accept_plain =
+                    text.parse().map_err(|_| wrong("true or false".to_owned()))?;
+                self.plain_was_set = true;
+                Ok(())
+            }
+            _ => {
+                let Some(known) = KEYS.iter().find(|known| known.name == key) else {
+                    let (key, source) = (key.to_owned(), source.clone());
+                    return Err(SettingsError::Unknown { key, source });
+                };
+                let value = text.parse().ok().filter(|v| (known.min..=known.max).contains(v));
+                let range = || format!("{} to {} {}", known.min, known.max, known.unit);
+                (known.write)(&mut self.node, value.ok_or_else(|| wrong(range()))?);
+                Ok(())
+            }
+        }
+    }
+
+    fn set_list(
+        &mut self,
+        key: &str,
+        items: Vec<String>,
+        source: &Source,
+    ) -> Result<(), SettingsError> {
+        match key {
+            "listen" => {
+                let wrong = |found: &str, wanted: &str| SettingsError::Value {
+                    key: key.to_owned(),
+                    source: source.clone(),
+                    wanted: wanted.to_owned(),
+                    found: found.to_owned(),
+                };
+                self.listen.clear();
+                for item in &items {
+                    let addr = item.parse().map_err(|_| wrong(item, "IP:PORT or [IPv6]:PORT"))?;
+                    self.listen.push(addr);
+                }
+                let v4 = self.listen.iter().filter(|addr| addr.is_ipv4()).count();
+                if items.is_empty() || v4 > 1 || self.listen.len() - v4 > 1 {
+                    let wanted = "one or two addresses, one of each family at most";
+                    return Err(wrong(&items.join(", "), wanted));
+                }
+                Ok(())
+            }
+            "bootstrap" => {
+                self.bootstrap = items;
+                Ok(())
+            }
+            _ if KEYS.iter().any(|known| known.name == key) || TEXTS.contains(&key) => {
+                Err(SettingsError::Value {
+                    key: key.to_owned(),
+                    source: source.clone(),
+                    wanted: "one value".to_owned(),
+                    found: "a list".to_owned(),
+                })
+            }
+            _ => Err(SettingsError::Unknown { key: key.to_owned(), source: source.clone() }),
+        }
+    }
+
+    /// The bootstrap hosts' addresses of the families that are listened on.
+    ///
+    /// # Errors
+    /// [`SettingsError::Bootstrap`] names the host that has none.
+    pub fn resolve_bootstrap(&self) -> Result<Vec<SocketAddr>, SettingsError> {
+        let families = self.families();
+        let mut found = Vec::new();
+        for host in &self.bootstrap {
+            let fail = |why: String| SettingsError::Bootstrap { host: host.clone(), why };
+            let addrs = host.to_socket_addrs().map_err(|error| fail(error.to_string()))?;
+            let usable = addrs.filter(|a| if a.is_ipv4() { families.v4 } else { families.v6 });
+            let before = found.len();
+            found.extend(usable);
+            if found.len() == before {
+                return Err(fail("no address of a family that is listened on".to_owned()));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The address families that are listened on.
+    #[must_use]
+    pub fn families(&self) -> Families {
+        Families {
+            v4: self.listen.iter().any(SocketAddr::is_ipv4),
+            v6: self.listen.iter().any(SocketAddr::is_ipv6),
+        }
+    }
+
+    /// What the node is made with, with the network key read.
+    ///
+    /// # Errors
+    /// [`SettingsError::NetworkKey`].
+    pub fn node_config(&self) -> Result<Config, SettingsError> {
+        let mut config = self.node.clone();
+        config.families = self.families();
+        if let Some(path) = &self.network_key {
+            config.keys = network_key::load(path).map_err(SettingsError::NetworkKey)?;
+            // The members of a keyed network trust each other, unless told otherwise.
+            config.accept_plain |= !self.plain_was_set;
+        }
+        Ok(config)
+    }
+}
+
+/// Settings that are texts.
+const TEXTS: &[&str] = &["listen", "bootstrap", "state", "network_key", "core"];
+
+impl Key {
+    /// What it is in `config`.
+    #[must_use]
+    pub fn value(&self, config: &Config) -> u64 {
+        (self.read)(config)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({})", self.name)
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "in {}", path.display()),
+            Self::Environment => write!(f, "in the environment"),
+            Self::Flag => write!(f, "in a flag"),
+        }
+    }
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, why } => write!(f, "{}: {why}", path.display()),
+            Self::Unknown { key, source } => {
+                write!(f, "`{key}`, set {source}, is not a setting; the settings are ")?;
+                let names = TEXTS.iter().copied().chain([ACCEPT_PLAIN]);
+                let names: Vec<_> = names.chain(KEYS.iter().map(|key| key.name)).collect();
+                f.write_str(&names.join(", "))
+            }
+            Self::Value { key, source, wanted, found } => {
+                write!(f, "`{key}`, set {source}, must be {wanted}; it is `{found}`")
+            }
+            Self::NetworkKey(error) => error.fmt(f),
+            Self::Bootstrap { host, why } => write!(f, "bootstrap `{host}`: {why}"),
+        }
+    }
+}
+
+impl Error for SettingsError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from_toml(text: &str) -> Result<Settings, SettingsError> {
+        let mut settings = Settings::default();
+        let table: toml::Table = text.parse().unwrap();
+        settings.apply_table(&table, "", &Source::File("test.toml".into()))?;
+        Ok(settings)
+    }
+
+    #[test]
+    fn each_default_lies_within_its_range_and_each_bound_can_be_set() {
+        for key in KEYS {
+            let mut settings = Settings::default();
+            let default = key.value(&settings.node);
+            assert!((key.min..=key.max).contains(&default), "{}", key.name);
+            for bound in [key.min, key.max] {
+                settings.set(key.name, &bound.to_string(), &Source::Flag).unwrap();
+                assert_eq!(key.value(&settings.node), bound, "{}", key.name);
+            }
+            let above = (key.max + 1).to_string();
+            let error = settings.set(key.name, &above, &Source::Flag).unwrap_err();
+            assert!(error.to_string().contains(key.name));
+        }
+    }
+
+    #[test]
+    fn later_sources_win_over_earlier_ones() {
+        let mut settings = from_toml("listen = ['127.0.0.1:5000']\n[node]\nk = 8").unwrap();
+        assert_eq!(settings.node.k, 8);
+        let variables = [("KDHT_NODE_K", "9"), ("KDHT_LISTEN", "127.0.0.1:1,[::1]:1")];
+        let variables = variables.map(|(k, v)| (k.to_owned(), v.to_owned()));
+        settings.apply_environment(variables.into_iter()).unwrap();
+        assert_eq!(settings.node.k, 9);
+        assert_eq!(settings.families(), Families { v4: true, v6: true });
+        settings.set("node.k", "10", &Source::Flag).unwrap();
+        assert_eq!(settings.node.k, 10);
+    }
+
+    #[test]
+    fn unknown_and_unfit_settings_are_named() {
+        for (text, parts) in [
+            ("colour = 1", ["colour", "test.toml"]),
+            ("[node]\nbeta = 1", ["node.beta", "test.toml"]),
+            ("[node]\nk = 21", ["node.k", "1 to 20"]),
+            ("[node]\nk = -1", ["node.k", "1 to 20"]),
+            ("[node]\nk = [1]", ["node.k", "a list"]),
+            ("[node]\naccept_plain = 7", ["node.accept_plain", "true or false"]),
+            ("listen = ['nowhere']", ["listen", "nowhere"]),
+            ("listen = ['127.0.0.1:1', '127.0.0.2:1']", ["listen", "one of each"]),
+            ("listen = []", ["listen", "one or two"]),
+        ] {
+            let error = from_toml(text).unwrap_err().to_string();
+            assert!(parts.iter().all(|part| error.contains(part)), "{text}: {error}");
+        }
+        let variables = [("KDHT_COLOUR".to_owned(), "1".to_owned())];
+        let error = Settings::default().apply_environment(variables.into_iter()).unwrap_err();
+        assert!(error.to_string().contains("KDHT_COLOUR"));
+    }
+}

@@ -1,0 +1,193 @@
+//! How a node is: what `kdht stat` shows.
+
+use std::collections::BTreeMap;
+
+use kdht_core::{ByKind, Fill, Node, Now, Refusal};
+use kdht_wire::{Fault, Kind};
+use serde::{Deserialize, Serialize};
+
+use crate::io::DatapathCounters;
+
+/// One reading of everything that a node counts. Counts grow from the node's start.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Status {
+    /// The node's id, 40 hexadecimal digits.
+    pub id: String,
+    /// When it was read: seconds since 1970, modulo 2³².
+    pub unix_s: u32,
+    /// Messages by kind.
+    pub messages: Messages,
+    /// Datagrams and requests that were not served, by reason. Reasons that never
+    /// occurred are zero.
+    pub refusals: BTreeMap<String, u64>,
+    /// FAULTs got, by code.
+    pub faults_in: BTreeMap<String, u64>,
+    /// Requests sent that were never answered.
+    pub timeouts: u64,
+    /// Values in replies that did not prove themselves.
+    pub values_unproven: u64,
+    /// The routing tables.
+    pub table: Tables,
+    /// What the store holds.
+    pub store: Store,
+    /// What the sockets did.
+    pub datapath: Datapath,
+    /// Commands and recursions under way.
+    pub operations: usize,
+}
+
+/// Messages by kind.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Messages {
+    /// Requests that were served or refused by name.
+    pub requests_in: BTreeMap<String, u64>,
+    /// Requests sent.
+    pub requests_out: BTreeMap<String, u64>,
+    /// Replies that matched a request.
+    pub replies_in: BTreeMap<String, u64>,
+    /// Replies sent.
+    pub replies_out: BTreeMap<String, u64>,
+}
+
+/// The routing tables, one per address family.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Tables {
+    /// IPv4.
+    pub v4: TableFill,
+    /// IPv6.
+    pub v6: TableFill,
+}
+
+/// How full one table is.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct TableFill {
+    /// Buckets.
+    pub buckets: usize,
+    /// Contacts that are told to others.
+    pub good: usize,
+    /// Contacts that never answered.
+    pub unverified: usize,
+    /// Contacts that failed 1 to 4 times in a row.
+    pub doubtful: usize,
+    /// Contacts that failed 5 times in a row or more.
+    pub stale: usize,
+    /// Contacts in replacement caches.
+    pub replacements: usize,
+}
+
+/// What the store holds.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Store {
+    /// Keys.
+    pub keys: u32,
+    /// Values.
+    pub values: u32,
+    /// Bytes, each value charged its overhead too.
+    pub bytes: u64,
+    /// Bytes that it may hold.
+    pub bytes_max: u64,
+    /// Values dropped because they expired.
+    pub expired: u64,
+    /// Values dropped to make room for closer ones.
+    pub evicted: u64,
+}
+
+/// What the sockets did.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Datapath {
+    /// Datagrams received.
+    pub datagrams_in: u64,
+    /// Datagrams that the kernel accepted for sending.
+    pub datagrams_out: u64,
+    /// Bytes of UDP payload received.
+    pub bytes_in: u64,
+    /// Bytes of UDP payload sent.
+    pub bytes_out: u64,
+    /// System calls to receive.
+    pub receive_syscalls: u64,
+    /// System calls to send.
+    pub send_syscalls: u64,
+    /// Datagrams that the kernel dropped since the receive buffer was full.
+    pub receive_overflow: u64,
+    /// Datagrams that could not be sent, whatever the reason.
+    pub send_errors: u64,
+}
+
+impl Status {
+    /// Reads a node's and its datapath's counters.
+    #[must_use]
+    pub fn of(node: &Node, datapath: &DatapathCounters, now: Now) -> Self {
+        let counters = node.counters();
+        let named =
+            |(reason, name): &(Refusal, &str)| ((*name).to_owned(), counters.refused(*reason));
+        let faults = |fault: &Fault| (fault.name().to_owned(), counters.faults(*fault));
+        let [v4, v6] = node.fill();
+        let usage = node.usage();
+        Self {
+            id: node.id().to_string(),
+            unix_s: now.unix_s,
+            messages: Messages {
+                requests_in: by_kind(&counters.requests_in),
+                requests_out: by_kind(&counters.requests_out),
+                replies_in: by_kind(&counters.replies_in),
+                replies_out: by_kind(&counters.replies_out),
+            },
+            refusals: Refusal::NAMED.iter().map(named).collect(),
+            faults_in: Fault::ALL.iter().map(faults).collect(),
+            timeouts: counters.timeouts,
+            values_unproven: counters.values_unproven,
+            table: Tables { v4: v4.into(), v6: v6.into() },
+            store: Store {
+                keys: usage.keys,
+                values: usage.values,
+                bytes: usage.bytes,
+                bytes_max: node.config().store.bytes_max,
+                expired: usage.expired_total,
+                evicted: usage.evicted_total,
+            },
+            datapath: datapath.into(),
+            operations: node.operations(),
+        }
+    }
+
+    /// Refusals of every reason together.
+    #[must_use]
+    pub fn refused_total(&self) -> u64 {
+        self.refusals.values().sum()
+    }
+}
+
+impl From<Fill> for TableFill {
+    fn from(fill: Fill) -> Self {
+        Self {
+            buckets: fill.buckets,
+            good: fill.good,
+            unverified: fill.unverified,
+            doubtful: fill.doubtful,
+            stale: fill.stale,
+            replacements: fill.replacements,
+        }
+    }
+}
+
+impl From<&DatapathCounters> for Datapath {
+    fn from(counters: &DatapathCounters) -> Self {
+        Self {
+            datagrams_in: counters.datagrams_in,
+            datagrams_out: counters.datagrams_out,
+            bytes_in: counters.bytes_in,
+            bytes_out: counters.bytes_out,
+            receive_syscalls: counters.receive_syscalls,
+            send_syscalls: counters.send_syscalls,
+            receive_overflow: counters.receive_overflow,
+            send_errors: counters.send_errors_would_block
+                + counters.send_errors_unreachable
+                + counters.send_errors_denied
+                + counters.send_errors_other,
+        }
+    }
+}
+
+fn by_kind(counts: &ByKind) -> BTreeMap<String, u64> {
+    Kind::ALL.iter().map(|kind| (kind.name().to_owned(), counts.of(*kind))).collect()
+}
