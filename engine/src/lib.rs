@@ -18,7 +18,7 @@ pub mod status;
 pub mod swarm;
 
 pub use runner::{CallError, NodeHandle, Runner, RunnerError};
-pub use shard::{JoinNews, Shard, ShardRequest, Turn};
+pub use shard::{Drained, JoinNews, Shard, ShardRequest, Turn};
 
 use io::Moment;
 use kdht_core::{Nanos, Now};

@@ -10,7 +10,7 @@ use kdht_core::{Command, CommandError, Nanos, Report};
 use kdht_wire::{Contact, Endpoint};
 
 use crate::io::{Datapath, Mmsg, Moment, PinError, SharedFd, Waiter, Waker, Wakeup, pin_to};
-use crate::shard::{JoinNews, Shard, ShardRequest};
+use crate::shard::{Drained, JoinNews, Shard, ShardRequest};
 use crate::status::Status;
 
 /// Messages that wait for a runner at most; more are refused to the caller.
@@ -159,6 +159,17 @@ impl NodeHandle {
         Ok(news)
     }
 
+    /// Leaves the network: stores nothing more, hands every value to the nodes closest to
+    /// its key, and tells when that is done. The node still answers; stop it then.
+    ///
+    /// # Errors
+    /// [`CallError`] if the node cannot be reached.
+    pub fn drain(&self) -> Result<Receiver<Drained>, CallError> {
+        let (sender, drained) = bounded(1);
+        self.post(ShardRequest::Drain(sender))?;
+        Ok(drained)
+    }
+
     /// How the node is.
     ///
     /// # Errors
@@ -303,7 +314,10 @@ impl Thread {
                     let place = self.shards.get_mut(shard).and_then(Option::take);
                     self.watch();
                     if let Some(place) = place {
-                        let _ = status.send(Box::new(place.shard.status(moment)));
+                        let last = Box::new(place.shard.status(moment));
+                        // Whoever is told may want the port at once.
+                        drop(place);
+                        let _ = status.send(last);
                     }
                 }
             }

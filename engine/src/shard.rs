@@ -18,6 +18,8 @@ pub enum ShardRequest {
     Begin(Box<Command>, Sender<Result<Report, CommandError>>),
     /// Enter the network, and tell how that goes.
     Join(Vec<Endpoint>, Sender<JoinNews>),
+    /// Leave the network, and tell when every value was handed over.
+    Drain(Sender<Drained>),
     /// Say how the node is.
     Status(Sender<Box<Status>>),
     /// Name the contacts that may be told to others.
@@ -41,6 +43,15 @@ pub enum JoinNews {
     },
 }
 
+/// How leaving went.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Drained {
+    /// Values that at least one other node acknowledged.
+    pub handed: u32,
+    /// Values that none did.
+    pub kept: u32,
+}
+
 /// What a turn leaves to its runner.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[must_use]
@@ -58,13 +69,14 @@ pub struct Shard<D> {
     datapath: D,
     callers: HashMap<OperationId, Sender<Result<Report, CommandError>>>,
     joiner: Option<Sender<JoinNews>>,
+    drainer: Option<Sender<Drained>>,
 }
 
 impl<D: Datapath> Shard<D> {
     /// A shard that has not turned yet.
     #[must_use]
     pub fn new(node: Node, datapath: D) -> Self {
-        Self { node, datapath, callers: HashMap::new(), joiner: None }
+        Self { node, datapath, callers: HashMap::new(), joiner: None, drainer: None }
     }
 
     /// The datapath.
@@ -118,6 +130,10 @@ impl<D: Datapath> Shard<D> {
                 self.joiner = Some(joiner);
                 self.node.join(now, &bootstrap, self.datapath.outbox());
             }
+            ShardRequest::Drain(drainer) => {
+                self.drainer = Some(drainer);
+                self.node.drain(now, self.datapath.outbox());
+            }
             ShardRequest::Status(asker) => {
                 let _ = asker.send(Box::new(self.status(moment)));
             }
@@ -135,6 +151,12 @@ impl<D: Datapath> Shard<D> {
                 Event::Done(report) => {
                     if let Some(caller) = self.callers.remove(&report.operation) {
                         let _ = caller.send(Ok(report));
+                    }
+                    continue;
+                }
+                Event::Drained { handed, kept } => {
+                    if let Some(drainer) = &self.drainer {
+                        let _ = drainer.send(Drained { handed, kept });
                     }
                     continue;
                 }

@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::Receiver;
 use hdrhistogram::Histogram;
 use kdht_core::{Command, Config, Node, Outcome, Rng, Value, ValuePublisher};
 use kdht_store::PublisherKey;
@@ -28,6 +29,8 @@ const WORKERS: usize = 16;
 const JOINERS: usize = 8;
 /// How long a node may take to join.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a node may take to hand over what it holds.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long one put or get may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest value put, in bytes.
@@ -42,6 +45,8 @@ pub struct Options {
     pub nodes: usize,
     /// Values, of 1 to 1000 bytes.
     pub values: usize,
+    /// Restart every node, one after another, between the puts and the gets.
+    pub roll: bool,
     /// Share of the nodes, 0 to below 1, whose sockets are closed after the puts.
     pub kill: f64,
     /// Where ids, values and choices come from.
@@ -108,6 +113,11 @@ pub enum SwarmError {
         /// Which, from zero.
         node: usize,
     },
+    /// A node did not hand over its values in time.
+    Drain {
+        /// Which, from zero.
+        node: usize,
+    },
     /// The host gives no entropy.
     Entropy,
 }
@@ -120,8 +130,7 @@ pub type Progress<'a> = &'a (dyn Fn(&'static str, usize, usize) + Sync);
 pub struct Swarm {
     options: Options,
     members: Vec<Member>,
-    // Dropped last: the members' handles lead to these threads.
-    _runners: Vec<Runner>,
+    runners: Vec<Runner>,
     started: Instant,
     /// Of nodes that have ended.
     ended: Vec<Status>,
@@ -131,8 +140,15 @@ pub struct Swarm {
 struct Member {
     handle: NodeHandle,
     addr: SocketAddr,
-    publisher: PublisherKey,
+    person: Person,
     alive: bool,
+}
+
+/// What a node keeps when it is restarted.
+#[derive(Clone, Debug)]
+struct Person {
+    id: Id,
+    publisher_seed: [u8; 32],
 }
 
 /// What became of one value.
@@ -162,9 +178,10 @@ impl Swarm {
         let mut members = Vec::new();
         for number in 0..options.nodes {
             let runner = &runners[number % runners.len()];
-            members.push(Member::start(runner, &mut rng)?);
+            let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            members.push(Member::start(runner, Person::drawn(&mut rng), any)?);
         }
-        let swarm = Self { options, members, _runners: runners, started, ended: Vec::new() };
+        let swarm = Self { options, members, runners, started, ended: Vec::new() };
         swarm.join(progress)?;
         Ok(swarm)
     }
@@ -183,6 +200,9 @@ impl Swarm {
             lock(&fates)[index] = fate;
             Ok(())
         })?;
+        if self.options.roll {
+            self.roll(progress)?;
+        }
         let killed = self.kill()?;
         self.each_value(progress, "values found", |index| {
             let fate = lock(&fates)[index];
@@ -221,16 +241,35 @@ impl Swarm {
                 news.push((*number, member.handle.join(entry.clone()).map_err(SwarmError::Call)?));
             }
             for (node, news) in news {
-                let deadline = Instant::now() + JOIN_TIMEOUT;
-                while !matches!(
-                    news.recv_deadline(deadline).map_err(|_| SwarmError::Join { node })?,
-                    JoinNews::Joined { .. }
-                ) {}
+                wait_for_join(node, &news)?;
                 joined += 1;
                 progress("nodes joined", joined, self.members.len());
             }
         }
         Ok(())
+    }
+
+    /// Restarts every node, one after another: it hands over what it holds, stops, and
+    /// joins again under its id and address, with an empty store.
+    fn roll(&mut self, progress: Progress<'_>) -> Result<(), SwarmError> {
+        let count = self.members.len();
+        for node in 0..count {
+            let member = &self.members[node];
+            let drained = member.handle.drain().map_err(SwarmError::Call)?;
+            drained.recv_timeout(DRAIN_TIMEOUT).map_err(|_| SwarmError::Drain { node })?;
+            let (person, addr) = (member.person.clone(), member.addr);
+            self.end(node)?;
+            let runner = &self.runners[node % self.runners.len()];
+            self.members[node] = Member::start(runner, person, addr)?;
+            self.join_one(node, self.members[(node + 1) % count].addr)?;
+            progress("nodes rolled", node + 1, count);
+        }
+        Ok(())
+    }
+
+    fn join_one(&self, node: usize, entry: SocketAddr) -> Result<(), SwarmError> {
+        let news = self.members[node].handle.join(vec![entry.into()]);
+        wait_for_join(node, &news.map_err(SwarmError::Call)?)
     }
 
     /// Does `work` for each value, several at a time.
@@ -264,7 +303,8 @@ impl Swarm {
         let putter = pick(&mut rng, self.members.len());
         let (key, bytes) = self.value(index);
         let member = &self.members[putter];
-        let tail = member.publisher.sign(&key, 1, &[0; SALT_LEN], &bytes);
+        let publisher = PublisherKey::from_seed(&member.person.publisher_seed);
+        let tail = publisher.sign(&key, 1, &[0; SALT_LEN], &bytes);
         let publisher = ValuePublisher::Signed(tail);
         let value = Value { publisher, remaining_s: LIFETIME_S, bytes };
         let command = Command::Put { key, value, cas: None };
@@ -389,23 +429,38 @@ pub struct Exercise {
     killed: usize,
 }
 
-impl Member {
-    fn start(runner: &Runner, rng: &mut Rng) -> Result<Self, SwarmError> {
-        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let socket = bind(any, &SocketOptions::default()).map_err(SwarmError::Bind)?;
-        let addr = socket.local_addr();
-        let datapath =
-            Mmsg::new(vec![socket], &MmsgOptions::default()).map_err(SwarmError::Datapath)?;
+fn wait_for_join(node: usize, news: &Receiver<JoinNews>) -> Result<(), SwarmError> {
+    let deadline = Instant::now() + JOIN_TIMEOUT;
+    loop {
+        match news.recv_deadline(deadline) {
+            Ok(JoinNews::Joined { .. }) => return Ok(()),
+            Ok(JoinNews::Failed { .. }) => {}
+            Err(_) => return Err(SwarmError::Join { node }),
+        }
+    }
+}
+
+impl Person {
+    fn drawn(rng: &mut Rng) -> Self {
         let id = rng.id();
         let mut publisher_seed = [0; 32];
         publisher_seed[..16].copy_from_slice(&rng.secret());
         publisher_seed[16..].copy_from_slice(&rng.secret());
+        Self { id, publisher_seed }
+    }
+}
+
+impl Member {
+    fn start(runner: &Runner, person: Person, addr: SocketAddr) -> Result<Self, SwarmError> {
+        let socket = bind(addr, &SocketOptions::default()).map_err(SwarmError::Bind)?;
+        let addr = socket.local_addr();
+        let datapath =
+            Mmsg::new(vec![socket], &MmsgOptions::default()).map_err(SwarmError::Datapath)?;
         // Secrets are not reproducible: the nodes are real ones, open to real strangers.
         let secret = entropy().map_err(|_| SwarmError::Entropy)?;
-        let node = Node::new(id, Config::default(), secret, now_of(Moment::now()));
+        let node = Node::new(person.id, Config::default(), secret, now_of(Moment::now()));
         let handle = runner.add(Shard::new(node, datapath)).map_err(SwarmError::Call)?;
-        let publisher = PublisherKey::from_seed(&publisher_seed);
-        Ok(Self { handle, addr, publisher, alive: true })
+        Ok(Self { handle, addr, person, alive: true })
     }
 }
 
@@ -451,6 +506,11 @@ impl fmt::Display for SwarmError {
             Self::Join { node } => {
                 write!(f, "node {node} did not join within {} s", JOIN_TIMEOUT.as_secs())
             }
+            Self::Drain { node } => write!(
+                f,
+                "node {node} did not hand over its values within {} s",
+                DRAIN_TIMEOUT.as_secs()
+            ),
             Self::Entropy => write!(f, "the host gives no entropy"),
         }
     }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use kdht_client::{Client, Request};
+use kdht_client::{Client, Options, Request};
 use kdht_wire::{Body, Message, json};
 use serde_json::{Value as Json, json};
 
@@ -28,28 +28,24 @@ pub(crate) fn find_value(args: &FindValueArgs) -> Result<(), Failure> {
 }
 
 pub(crate) fn store(args: &StoreArgs) -> Result<(), Failure> {
-    let mut client = open(args.addr, &args.reach)?;
-    let (key, value) = value_of(&args.words, &args.value, client.id())?;
+    let options = show::options(&args.reach)?;
+    let (key, value) = value_of(&args.words, &args.value, &options)?;
     let request = Request::Store { key, value, cas: args.value.cas };
-    ask_with(&mut client, args.addr, &args.reach, &request, args.recurse)
+    ask_as(&options, args.addr, &args.reach, &request, args.recurse)
 }
 
 fn ask(addr: SocketAddr, reach: &Reach, request: &Request, recurse: bool) -> Result<(), Failure> {
-    let mut client = open(addr, reach)?;
-    ask_with(&mut client, addr, reach, request, recurse)
+    ask_as(&show::options(reach)?, addr, reach, request, recurse)
 }
 
-fn open(addr: SocketAddr, reach: &Reach) -> Result<Client, Failure> {
-    Client::open(addr, &show::options(reach)?).map_err(Failure::failed)
-}
-
-fn ask_with(
-    client: &mut Client,
+fn ask_as(
+    options: &Options,
     addr: SocketAddr,
     reach: &Reach,
     request: &Request,
     recurse: bool,
 ) -> Result<(), Failure> {
+    let mut client = Client::open(addr, options).map_err(Failure::failed)?;
     let (bytes, rtt) = client.ask(addr, request, recurse).map_err(Failure::failed)?;
     let message = Message::parse(&bytes)
         .map_err(|error| Failure::Failed(format!("{addr} answered no message: {error:?}")))?;

@@ -53,7 +53,8 @@ pub(crate) fn key_ring(path: Option<&Path>) -> Result<KeyRing, Failure> {
 
 pub(crate) fn options(reach: &Reach) -> Result<Options, Failure> {
     let keys = key_ring(reach.network_key.as_deref())?;
-    Ok(Options { keys, ..Options::default() })
+    let id = Some(Id(kdht::entropy().map_err(Failure::failed)?));
+    Ok(Options { keys, id, ..Options::default() })
 }
 
 pub(crate) fn filter(wanted: &WantedArgs) -> Result<Filter, Failure> {

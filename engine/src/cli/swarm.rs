@@ -20,6 +20,7 @@ pub(crate) fn swarm(args: &SwarmArgs) -> Result<(), Failure> {
     let options = Options {
         nodes: usize::from(args.nodes),
         values: usize::try_from(args.values).map_err(Failure::misuse)?,
+        roll: args.roll,
         kill: args.kill,
         seed,
     };

@@ -25,8 +25,8 @@ const VALUES_MAX: u16 = 1_024;
 
 pub(crate) fn put(args: &PutArgs) -> Result<(), Failure> {
     let options = show::options(&args.via.reach)?;
+    let (key, value) = value_of(&args.words, &args.value, &options)?;
     let mut client = connect(&args.via, &options)?;
-    let (key, value) = value_of(&args.words, &args.value, client.id())?;
     let cas = args.value.cas;
     let publisher = show::publisher(&value);
     let (asked, acknowledged, elapsed_us) = if args.recurse {
@@ -133,7 +133,7 @@ fn entry_of(via: &ReachVia) -> Result<SocketAddr, Failure> {
 pub(crate) fn value_of(
     words: &[String],
     args: &ValueArgs,
-    publisher_id: Id,
+    options: &Options,
 ) -> Result<(Id, Value), Failure> {
     let wants_key = !args.immutable;
     let wants_value = args.file.is_none();
@@ -160,7 +160,8 @@ pub(crate) fn value_of(
     }
     let key = show::key(&words[0]);
     if args.plain {
-        return Ok((key, plain_value(publisher_id, args.lifetime, &bytes)));
+        let publisher = options.id.unwrap_or_default();
+        return Ok((key, plain_value(publisher, args.lifetime, &bytes)));
     }
     let publisher = publisher_key(args.publisher_key.as_deref())?;
     let sequence = args.sequence.unwrap_or_else(micros_since_1970);

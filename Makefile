@@ -1,0 +1,32 @@
+# The two commands that matter: `make demo` and `make test`.
+
+CARGO ?= cargo
+
+.PHONY: all demo test needs lint no-std clean
+
+all:
+	$(CARGO) build --release
+
+# A network of 32 nodes that stores and finds a thousand values.
+demo:
+	$(CARGO) run --release -- swarm --nodes 32 --values 1000
+
+# Every test there is.
+test: needs
+	$(CARGO) test --workspace --all-features
+
+# Installs the Debian packages that the tests need where it may, else names them.
+needs:
+	./.ci/needs
+
+lint:
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --all-features
+
+# The crates below the engine, for a machine without an operating system.
+no-std:
+	./.ci/no-std
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,9 @@
+//! The command `kdht` as its users meet it: real processes, real sockets, loopback only.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+mod daemon;
+mod hostile;
+mod misuse;
+mod network;
+mod python;
+mod swarm;
