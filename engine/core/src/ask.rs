@@ -10,7 +10,7 @@ use crate::contact::Answer;
 use crate::counters::Refusal;
 use crate::node::Node;
 use crate::outbox::{Outbox, Route};
-use crate::pending::{Due, Intent, Pending, Purpose};
+use crate::pending::{Due, Intent, Patience, Pending, Purpose};
 use crate::table::Advice;
 use crate::time::Now;
 
@@ -50,7 +50,11 @@ impl Node {
         let table = usize::from(!intent.endpoint.is_v4());
         let peer = self.tables[table].peer(&intent.expected);
         let peer = peer.filter(|peer| peer.endpoint == intent.endpoint);
-        let patience = self.round_trips.patience(peer, &self.config.timeouts);
+        let patience = if ask.flags.has(Flags::RECURSE) {
+            Patience::RECURSION
+        } else {
+            self.round_trips.patience(peer, &self.config.timeouts)
+        };
         let cookie = match ask.cookie {
             0 => peer.map_or(0, |peer| peer.cookie(now.mono)),
             cookie => cookie,
@@ -184,7 +188,7 @@ impl Node {
             return;
         }
         let table = self.table_of(&pending.endpoint);
-        let advice = table.failed(&pending.expected, &pending.endpoint, now.mono);
+        let advice = table.failed(&pending.expected, &pending.endpoint, pending.sent, now.mono);
         self.follow(now, advice, out);
         self.look_over_contacts_soon(now);
     }

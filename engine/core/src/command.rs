@@ -174,6 +174,13 @@ pub enum Event {
         /// Good contacts now known.
         contacts: usize,
     },
+    /// The node has handed over what it held, and may be stopped.
+    Drained {
+        /// Values that at least one other node acknowledged.
+        handed: u32,
+        /// Values that none did.
+        kept: u32,
+    },
     /// No bootstrap endpoint answered; it will be tried again.
     JoinFailed {
         /// Endpoints tried.

@@ -51,7 +51,8 @@ pub struct Peer {
     pub rtt_deviation_us: u32,
     /// The cookie it gave us last, little-endian; zero: none.
     cookie: [u8; 8],
-    cookie_s: u32,
+    /// When it last answered, in tenths of a second of monotonic time.
+    answered_ds: u32,
 }
 
 const _: () = assert!(size_of::<Peer>() == 68);
@@ -70,7 +71,7 @@ impl Peer {
             rtt_us: 0,
             rtt_deviation_us: 0,
             cookie: [0; 8],
-            cookie_s: 0,
+            answered_ds: 0,
         }
     }
 
@@ -100,7 +101,7 @@ impl Peer {
     /// The cookie to ask it with; zero where there is none, or it may have run out.
     #[must_use]
     pub fn cookie(&self, now: Nanos) -> u64 {
-        if now.seconds().saturating_sub(self.cookie_s) <= COOKIE_USE_S {
+        if now.tenths().saturating_sub(self.answered_ds) <= COOKIE_USE_S * 10 {
             u64::from_le_bytes(self.cookie)
         } else {
             0
@@ -120,7 +121,7 @@ impl Peer {
         self.probe_after_s = 0;
         self.seen_s = now.seconds();
         self.cookie = answer.cookie.to_le_bytes();
-        self.cookie_s = now.seconds();
+        self.answered_ds = now.tenths();
         if self.rtt_us == 0 {
             self.rtt_us = answer.rtt_us.max(1);
             self.rtt_deviation_us = answer.rtt_us / 2;
@@ -133,16 +134,18 @@ impl Peer {
         }
     }
 
-    /// It left a request unanswered until the final timeout. Failures within the back-off
-    /// count once, so that a burst of lost datagrams is one failure.
-    pub(crate) fn failed(&mut self, now: Nanos) {
-        if now.seconds() < self.probe_after_s {
+    /// It left the request of `sent` unanswered until the final timeout. Requests sent
+    /// within the back-off do not count, so that a burst of lost datagrams is one failure;
+    /// nor does one that was sent before the last answer.
+    pub(crate) fn failed(&mut self, sent: Nanos, now: Nanos) {
+        if sent.seconds() < self.probe_after_s || sent.tenths() < self.answered_ds {
             return;
         }
         self.failures = self.failures.saturating_add(1);
         let doublings = u32::from(self.failures - 1).min(11);
         let pause_s = (BACKOFF_S << doublings).min(BACKOFF_S_MAX);
-        self.probe_after_s = now.seconds().saturating_add(pause_s);
+        // The second that has begun is not counted, so that the pause is never shorter.
+        self.probe_after_s = now.seconds().saturating_add(pause_s + 1);
     }
 }
 

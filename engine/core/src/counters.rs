@@ -61,6 +61,8 @@ pub enum Refusal {
     Recurse,
     /// The transmit memory was full.
     Outbox,
+    /// The node is leaving and stores nothing more.
+    Draining,
     /// The value is longer than the store takes.
     TooLong,
     /// An immutable value's key is not its hash.
@@ -85,7 +87,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason with its name, in the order of their numbers.
-    pub const NAMED: [(Self, &'static str); 37] = [
+    pub const NAMED: [(Self, &'static str); 38] = [
         (Self::Short, "short"),
         (Self::Oversize, "oversize"),
         (Self::Magic, "magic"),
@@ -113,6 +115,7 @@ impl Refusal {
         (Self::Busy, "busy"),
         (Self::Recurse, "recurse"),
         (Self::Outbox, "outbox"),
+        (Self::Draining, "draining"),
         (Self::TooLong, "too_long"),
         (Self::Hash, "hash"),
         (Self::Signature, "signature"),

@@ -94,8 +94,11 @@ impl Node {
     /// A bootstrap endpoint answered, and is in the table now.
     pub(crate) fn bootstrap_answered(&mut self, now: Now, out: &mut dyn Outbox) {
         let Some(join) = self.join.as_mut() else { return };
-        if !matches!(join.state, State::Contacting(_)) || self.operations.is_full() {
+        if !matches!(join.state, State::Contacting(_)) {
             return;
+        }
+        if self.operations.is_full() {
+            return self.join_failed(now);
         }
         join.state = State::Finding;
         self.begin_operation(now, self.id, Goal::FindNode, Audience::Join, out);
@@ -143,10 +146,12 @@ impl Node {
             else {
                 return;
             };
-            if *running >= usize::from(self.config.alpha) || self.operations.is_full() {
+            if *running >= usize::from(self.config.alpha.max(1)) {
                 return;
             }
-            let Some(target) = targets.pop() else {
+            // Where there is no place for a lookup, the farther buckets fill by traffic.
+            let target = if self.operations.is_full() { None } else { targets.pop() };
+            let Some(target) = target else {
                 if *running == 0 {
                     self.joined();
                 }

@@ -20,6 +20,7 @@ mod config;
 mod contact;
 mod cookie;
 mod counters;
+mod drain;
 mod join;
 mod lookup;
 mod maintain;
@@ -46,6 +47,7 @@ pub use contact::{
 };
 pub use cookie::{Cookies, EPOCH_S};
 pub use counters::{ByKind, Counters, Refusal};
+pub use kdht_store::{Limits, Usage};
 pub use lookup::{Candidate, Lookup, Standing};
 pub use node::Node;
 pub use outbox::{Local, Outbox, Route};

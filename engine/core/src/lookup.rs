@@ -17,6 +17,10 @@ pub(crate) const CANDIDATES_MAX: usize = 64;
 /// replies name it under many ids.
 pub(crate) const SAME_ENDPOINT_MAX: usize = 2;
 
+/// Requests of one lookup, whatever its answers name: colluders who invent an endless
+/// row of ever nearer ids end it there. Honest lookups need a tenth of it.
+pub(crate) const ASKED_MAX: u32 = 512;
+
 /// Where a candidate stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Standing {
@@ -103,6 +107,7 @@ impl Lookup {
     pub fn learn(&mut self, contact: &Contact, hop: u8) -> bool {
         let same_endpoint = |c: &&Candidate| c.endpoint == contact.endpoint;
         if contact.id == self.own
+            || contact.id == Id::ZERO
             || !contact.endpoint.is_reachable()
             || self.candidates.iter().filter(same_endpoint).count() >= SAME_ENDPOINT_MAX
         {
@@ -143,7 +148,7 @@ impl Lookup {
         let in_flight = self.count(Standing::Asked);
         let stalled = self.answers_without_progress >= self.alpha;
         let limit = if stalled { self.k.max(self.alpha) } else { self.alpha };
-        if in_flight >= limit {
+        if in_flight >= limit || self.asked >= ASKED_MAX {
             return None;
         }
         let next = self
@@ -202,8 +207,9 @@ impl Lookup {
         }
     }
 
-    /// Whether the k nearest of those neither failed nor set aside have answered. Where
-    /// fewer than k have answered, those set aside are waited for too.
+    /// Whether the k nearest of those neither failed nor set aside have answered, or no
+    /// more may be asked. Where fewer than k have answered, those set aside are waited for
+    /// too.
     #[must_use]
     pub fn is_done(&self) -> bool {
         let mut nearest = self
@@ -213,7 +219,8 @@ impl Lookup {
             .take(self.k);
         let all_answered = nearest.all(|c| c.standing == Standing::Answered);
         let enough = self.count(Standing::Answered) >= self.k;
-        all_answered && (enough || self.count(Standing::Slow) == 0)
+        let exhausted = self.asked >= ASKED_MAX && self.count(Standing::Asked) == 0;
+        (all_answered || exhausted) && (enough || self.count(Standing::Slow) == 0)
     }
 
     fn count(&self, standing: Standing) -> usize {

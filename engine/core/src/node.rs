@@ -3,13 +3,14 @@
 use alloc::collections::VecDeque;
 
 use kdht_store::{Memory, Storage, Usage};
-use kdht_wire::{Contact, Endpoint, Flags, Id, Message, Outline};
+use kdht_wire::{Contact, Endpoint, Flags, Id, KeyRing, Message, Outline};
 
 use crate::command::{Command, CommandError, Event, OperationId};
 use crate::config::Config;
 use crate::contact::Peer;
 use crate::cookie::Cookies;
 use crate::counters::{Counters, Refusal};
+use crate::drain::Drain;
 use crate::join::Join;
 use crate::operation::Operations;
 use crate::outbox::{Outbox, Route};
@@ -47,6 +48,7 @@ pub struct Node {
     pub(crate) events: VecDeque<Event>,
     pub(crate) counters: Counters,
     pub(crate) join: Option<Join>,
+    pub(crate) drain: Option<Drain>,
     /// When contacts are looked over for probes; nothing while all are good.
     pub(crate) probe_at: Option<Nanos>,
     pub(crate) signatures: SignatureBudget,
@@ -93,6 +95,7 @@ impl Node {
             events: VecDeque::new(),
             counters: Counters::default(),
             join: None,
+            drain: None,
             probe_at: None,
             signatures: SignatureBudget::default(),
             config,
@@ -135,6 +138,7 @@ impl Node {
     pub fn handle_timeout(&mut self, now: Now, out: &mut dyn Outbox) {
         self.handle_due_requests(now, out);
         self.continue_join(now, out);
+        self.continue_drain(now, out);
         self.maintain(now, out);
     }
 
@@ -143,8 +147,9 @@ impl Node {
     pub fn poll_timeout(&self) -> Option<Nanos> {
         let expiry = self.store.next_expiry_s().map(|s| Nanos(0).plus_ms(s * 1_000));
         let join = self.join.as_ref().and_then(Join::retry_at);
+        let drain = self.drain.as_ref().and_then(Drain::next_at);
         let due = Some(self.requests.next_due()).filter(|due| due.0 != u64::MAX);
-        [expiry, join, due, self.probe_at].into_iter().flatten().min()
+        [expiry, join, drain, due, self.probe_at].into_iter().flatten().min()
     }
 
     /// The next thing that the node has to say.
@@ -184,6 +189,18 @@ impl Node {
         &self.config
     }
 
+    /// Changes the network's keys from the next datagram on, in and out.
+    pub fn set_keys(&mut self, keys: KeyRing) {
+        self.config.keys = keys;
+    }
+
+    /// Changes what one source may ask: units a second, and units saved up. What a source
+    /// has spent stays spent.
+    pub fn set_allowance(&mut self, rate_per_s: u32, burst: u32) {
+        (self.config.throttle.rate_per_s, self.config.throttle.burst) = (rate_per_s, burst);
+        self.throttle.set_allowance(rate_per_s, burst);
+    }
+
     /// What it counted.
     #[must_use]
     pub fn counters(&self) -> &Counters {
@@ -216,6 +233,12 @@ impl Node {
     /// Every member of both tables.
     pub fn members(&self) -> impl Iterator<Item = &Peer> {
         self.tables.iter().flat_map(Table::members)
+    }
+
+    /// How many leading bits the ids in a member's bucket share.
+    #[must_use]
+    pub fn bucket_depth(&self, member: &Peer) -> u8 {
+        self.tables[usize::from(!member.endpoint.is_v4())].bucket_depth(&member.id)
     }
 
     /// Says something, unless nobody has listened for long.

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use kdht_store::{Put, SourceGroup, Storage, verify};
 use kdht_wire::{
     Body, Durability, Fault, FindValueBody, Flags, INLINE_VALUE_LEN_MAX, Id, Kind, Message,
-    Records, ReplyBody, StoreBody,
+    Publisher, Record, Records, ReplyBody, StoreBody,
 };
 use zerocopy::byteorder::little_endian::{U16, U64};
 
@@ -22,7 +22,7 @@ use crate::operation::{
 };
 use crate::outbox::Outbox;
 use crate::pending::{Intent, Pending, Purpose};
-use crate::serve::{emit_contacts, emit_records};
+use crate::serve::{emit_contacts, emit_records, refusal_of};
 use crate::time::Now;
 
 /// Whose quota a node's own values are charged to.
@@ -168,6 +168,11 @@ impl Node {
                 }
                 _ => operation.lookup.failed(&pending.expected, &pending.endpoint),
             }
+            if !matches!(message.body, Body::Values { .. })
+                && let Step::Done(outcome, hops) = holder_is_lost(operation, pending)
+            {
+                return Step::Done(outcome, hops);
+            }
             node.advance(now, key, operation, out)
         });
     }
@@ -197,20 +202,15 @@ impl Node {
         self.work_on(now, key, out, |node, operation, out| {
             match &mut operation.goal {
                 Goal::Ask { .. } => return Step::Done(Outcome::Unanswered, 0),
-                Goal::FindValue { found, .. }
-                    if found.holder == Some((pending.expected, pending.endpoint)) =>
-                {
-                    let step = done_with_values(operation);
-                    if let Step::Done(..) = step {
-                        return step;
-                    }
-                }
                 Goal::Put { phase: PutPhase::Storing { waiting }, .. }
                     if pending.kind == Kind::Store =>
                 {
                     *waiting = waiting.saturating_sub(1);
                 }
                 _ => operation.lookup.failed(&pending.expected, &pending.endpoint),
+            }
+            if let Step::Done(outcome, hops) = holder_is_lost(operation, pending) {
+                return Step::Done(outcome, hops);
             }
             node.advance(now, key, operation, out)
         });
@@ -387,22 +387,24 @@ impl Node {
         let mut closest: Vec<Candidate> = operation.lookup.closest().copied().collect();
         let own = self.id.distance(&target);
         let nearer = closest.iter().filter(|c| c.id.distance(&target) < own).count();
-        let here = !self.config.client && nearer < k;
+        let here = !self.config.client && !self.is_draining() && nearer < k;
         closest.truncate(if here { k - 1 } else { k });
+        // What is put for another is on that one's account.
+        let asker = match &operation.audience {
+            Audience::Askers(askers) => askers.first(),
+            _ => None,
+        };
+        let source = asker.map_or(OWN_SOURCE, |a| SourceGroup(self.source(&a.route.peer)));
+        let sender = asker.map(|asker| asker.id);
         let Goal::Put { value, cas, stored, phase } = &mut operation.goal else { return };
         if here {
             stored.asked += 1;
-            let record = value.record();
-            let put = Put {
-                key: target,
-                record: &record,
-                cas: *cas,
-                source: OWN_SOURCE,
-                by_publisher: true,
-            };
-            match self.store.put(u64::from(now.mono.seconds()), &put) {
-                Ok(ack) => acknowledged(stored, 1, ack.durability),
-                Err(_) => stored.refused += 1,
+            match self.put_here(now, &target, &value.record(), *cas, source, sender) {
+                Ok(durability) => acknowledged(stored, 1, durability),
+                Err(fault) => {
+                    stored.refused += 1;
+                    stored.fault = Some(fault);
+                }
             }
         }
         let cas = cas.unwrap_or(StoreBody::UNCONDITIONAL);
@@ -423,6 +425,24 @@ impl Node {
             waiting += u16::from(self.ask(now, &ask, out));
         }
         *phase = PutPhase::Storing { waiting };
+    }
+
+    /// Holds a value at this node itself, as it would a stranger's. `sender` is who asked
+    /// for it, if not our owner.
+    fn put_here(
+        &mut self,
+        now: Now,
+        key: &Id,
+        record: &Record<'_>,
+        cas: Option<u64>,
+        source: SourceGroup,
+        sender: Option<Id>,
+    ) -> Result<Durability, Fault> {
+        self.prove(now, key, record).map_err(|(_, fault)| fault)?;
+        let by_publisher = sender.is_none_or(|id| record.publisher == Publisher::Plain(&id));
+        let put = Put { key: *key, record, cas, source, by_publisher };
+        let ack = self.store.put(u64::from(now.mono.seconds()), &put);
+        ack.map(|ack| ack.durability).map_err(|error| refusal_of(&error).1)
     }
 
     fn store_answered(
@@ -557,6 +577,7 @@ impl Node {
         self.cache(now, &operation, &outcome, out);
         match operation.audience {
             Audience::Join => self.join_continues(now, &outcome, out),
+            Audience::Drain => self.handed_over(now, &outcome, out),
             Audience::Askers(ref askers) => {
                 for asker in askers {
                     self.answer_asker(now, asker, &operation, &outcome, out);
@@ -599,7 +620,7 @@ impl Node {
             purpose: Purpose::Cache,
             is_retry: false,
         };
-        let record = kdht_wire::Record { remaining_s, ..value.record() };
+        let record = Record { remaining_s, ..value.record() };
         let cas = U64::new(StoreBody::UNCONDITIONAL);
         let body = AskBody::Store(StoreBody { cas }, record);
         let cookie = candidate.cookie;
@@ -633,7 +654,12 @@ impl Node {
                 });
             }
             Outcome::Values { values, total, .. } => {
-                let records = values.iter().map(Value::record);
+                // Their holder's cursors mean nothing here: positions among those found do.
+                let at = |index: usize| u16::try_from(index).unwrap_or(u16::MAX);
+                let records = values.iter().enumerate();
+                let records = records
+                    .map(|(index, value)| Record { cursor: at(index), ..value.record() })
+                    .filter(|record| record.cursor >= asker.cursor);
                 self.reply_to_asker(now, asker, kind, &target, out, |emit, observed| {
                     emit_records(emit, observed, *total, records);
                 });
@@ -652,6 +678,19 @@ impl Node {
                 self.fault_to_asker(now, asker, Fault::Recurse, out);
             }
         }
+    }
+}
+
+/// The node asked for a further page did not give it: what came before is all. Goes on
+/// where nothing came, or another node was asked.
+fn holder_is_lost(operation: &mut Operation, pending: &Pending) -> Step {
+    match &operation.goal {
+        Goal::FindValue { found, .. }
+            if found.holder == Some((pending.expected, pending.endpoint)) =>
+        {
+            done_with_values(operation)
+        }
+        _ => Step::Continue,
     }
 }
 
@@ -677,7 +716,7 @@ fn hops_of(lookup: &Lookup) -> u8 {
     lookup.closest().next().map_or(0, |candidate| candidate.hop)
 }
 
-fn filter_passes(filter: &kdht_wire::Filter, record: &kdht_wire::Record<'_>) -> bool {
+fn filter_passes(filter: &kdht_wire::Filter, record: &Record<'_>) -> bool {
     use kdht_wire::{Filter, Publisher};
     match (filter, record.publisher) {
         (Filter::Any, _) | (Filter::Immutable, Publisher::Immutable) => true,

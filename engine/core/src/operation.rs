@@ -29,6 +29,8 @@ pub(crate) enum Audience {
     Owner,
     /// The node's own join.
     Join,
+    /// The node's own leaving.
+    Drain,
     /// Nodes and clients that asked with RECURSE.
     Askers(Vec<Asker>),
 }
@@ -39,6 +41,8 @@ pub(crate) struct Asker {
     pub(crate) route: Route,
     pub(crate) tx_id: u64,
     pub(crate) id: Id,
+    /// First position wanted among the values found; zero for all else.
+    pub(crate) cursor: u16,
 }
 
 /// What an operation is for.

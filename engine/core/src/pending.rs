@@ -8,7 +8,7 @@ use crate::config::Timeouts;
 use crate::contact::Peer;
 use crate::operation::OperationKey;
 use crate::rng::Rng;
-use crate::time::{NS_PER_MS, Nanos};
+use crate::time::{NS_PER_MS, NS_PER_S, Nanos};
 
 /// Why a request was sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -66,6 +66,13 @@ pub(crate) struct Patience {
     slow_ns: u64,
     fail_ns: u64,
 }
+
+impl Patience {
+    /// For a node that does a whole lookup before it answers (FORMAT.md §8.2).
+    pub(crate) const RECURSION: Self = Self { slow_ns: RECURSION_NS, fail_ns: RECURSION_NS };
+}
+
+const RECURSION_NS: u64 = 10 * NS_PER_S;
 
 /// The node's requests in flight, in a fixed number of places.
 ///
@@ -226,9 +233,11 @@ impl RoundTrips {
         };
         let ns = |ms: u32| u64::from(ms) * NS_PER_MS;
         let slow_ns =
-            (measured_us * 1_000).clamp(ns(timeouts.slow_ms_min), ns(timeouts.slow_ms_max));
-        let fail_ns = (slow_ns * u64::from(timeouts.fail_factor))
-            .clamp(ns(timeouts.fail_ms_min), ns(timeouts.fail_ms_max));
+            (measured_us * 1_000).min(ns(timeouts.slow_ms_max)).max(ns(timeouts.slow_ms_min));
+        let fail_ns = slow_ns
+            .saturating_mul(u64::from(timeouts.fail_factor))
+            .min(ns(timeouts.fail_ms_max))
+            .max(ns(timeouts.fail_ms_min));
         Patience { slow_ns, fail_ns }
     }
 }

@@ -2,8 +2,8 @@
 
 use kdht_store::{Ack, Put, PutError, SourceGroup, Storage, Unproven, verify};
 use kdht_wire::{
-    Body, Emit, Endpoint, Fault, FaultDetail, FindValueBody, Flags, HEAD_LEN, Head, Id, Kind,
-    MAC_LEN, Message, Outline, ParseError, Publisher, Record, ReplyBody, StoreBody,
+    Body, Emit, Endpoint, Fault, FaultDetail, Filter, FindValueBody, Flags, HEAD_LEN, Head, Id,
+    Kind, MAC_LEN, Message, Outline, ParseError, Publisher, Record, ReplyBody, StoreBody,
     UNPROVEN_FACTOR, VERSION, VERSION_MIN,
 };
 use zerocopy::byteorder::little_endian::{U16, U32, U64};
@@ -81,7 +81,7 @@ impl Node {
         let recurse = head.flags().has(Flags::RECURSE);
         match &message.body {
             Body::Ping => self.serve_ping(now, &asked, out),
-            Body::FindNode if recurse => self.recurse(now, &asked, Goal::FindNode, out),
+            Body::FindNode if recurse => self.recurse(now, &asked, Goal::FindNode, 0, out),
             Body::FindNode => self.serve_find_node(now, &asked, out),
             Body::FindValue(body) if recurse => {
                 let goal = Goal::FindValue {
@@ -89,7 +89,7 @@ impl Node {
                     values_max: u16::from(u8::MAX),
                     found: Found::default(),
                 };
-                self.recurse(now, &asked, goal, out);
+                self.recurse(now, &asked, goal, body.cursor.get(), out);
             }
             Body::FindValue(body) => self.serve_find_value(now, &asked, body, out),
             Body::Store { store, record } => {
@@ -98,7 +98,8 @@ impl Node {
             // Replies are told apart before; there is no other request.
             _ => {}
         }
-        if !head.flags().has(Flags::CLIENT) && self.has_family_of(&route.peer) {
+        let is_node = !head.flags().has(Flags::CLIENT) && route.peer.is_reachable();
+        if is_node && self.has_family_of(&route.peer) {
             let advice = self.table_of(&route.peer).sighted(&head.sender, &route.peer, now.mono);
             self.follow(now, advice, out);
         }
@@ -196,6 +197,10 @@ impl Node {
             self.counters.refuse(Refusal::Cookie);
             return self.fault(now, asked, Fault::Cookie, 0, out);
         }
+        if self.is_draining() {
+            self.counters.refuse(Refusal::Draining);
+            return self.fault(now, asked, Fault::Draining, 0, out);
+        }
         let key = asked.head.target;
         let cas = Some(store.cas.get()).filter(|cas| *cas != StoreBody::UNCONDITIONAL);
         if let Err((refusal, fault)) = self.prove(now, &key, record) {
@@ -209,7 +214,7 @@ impl Node {
                 stored: crate::command::Stored::default(),
                 phase: PutPhase::Finding,
             };
-            return self.recurse(now, asked, goal, out);
+            return self.recurse(now, asked, goal, 0, out);
         }
         let by_publisher = record.publisher == Publisher::Plain(&asked.head.sender);
         let put = Put { key, record, cas, source: SourceGroup(asked.source), by_publisher };
@@ -229,7 +234,16 @@ impl Node {
     }
 
     /// Checks that a record proves itself, within this second's budget of signatures.
-    fn prove(&mut self, now: Now, key: &Id, record: &Record<'_>) -> Result<(), (Refusal, Fault)> {
+    pub(crate) fn prove(
+        &mut self,
+        now: Now,
+        key: &Id,
+        record: &Record<'_>,
+    ) -> Result<(), (Refusal, Fault)> {
+        if self.holds(now, key, record) {
+            // It was proven when it was stored.
+            return Ok(());
+        }
         match record.publisher {
             Publisher::Plain(_) if !self.config.accept_plain => {
                 return Err((Refusal::Plain, Fault::Plain));
@@ -247,14 +261,30 @@ impl Node {
         })
     }
 
+    /// Whether just this signed value is held, so that republishing it costs no signature.
+    fn holds(&self, now: Now, key: &Id, record: &Record<'_>) -> bool {
+        let Publisher::Signed(tail) = record.publisher else { return false };
+        let now_s = u64::from(now.mono.seconds());
+        let held = self.store.values(now_s, key, &Filter::Signed(tail.public_key));
+        held.from(0).any(|held| held.publisher == record.publisher && held.value == record.value)
+    }
+
     /// Begins the lookup that an asker wants done, or lets it share one.
-    fn recurse(&mut self, now: Now, asked: &Asked<'_>, goal: Goal, out: &mut dyn Outbox) {
+    fn recurse(
+        &mut self,
+        now: Now,
+        asked: &Asked<'_>,
+        goal: Goal,
+        cursor: u16,
+        out: &mut dyn Outbox,
+    ) {
         if !asked.proven {
             self.counters.refuse(Refusal::Cookie);
             return self.fault(now, asked, Fault::Cookie, 0, out);
         }
         let head = asked.head;
-        let asker = Asker { route: *asked.route, tx_id: head.tx_id.get(), id: head.sender };
+        let (tx_id, id) = (head.tx_id.get(), head.sender);
+        let asker = Asker { route: *asked.route, tx_id, id, cursor };
         if let Some(askers) = self.operations.shared(&goal, &head.target) {
             askers.push(asker);
             return;
@@ -436,7 +466,7 @@ fn set_more(emit: &mut Emit<'_, '_>) {
     head.flags = U16::new(Flags(head.flags.get()).with(Flags::MORE).0);
 }
 
-fn refusal_of(error: &PutError) -> (Refusal, Fault, u64) {
+pub(crate) fn refusal_of(error: &PutError) -> (Refusal, Fault, u64) {
     match *error {
         PutError::TooLong { .. } => (Refusal::TooLong, Fault::TooLong, 0),
         PutError::Sequence { held } => (Refusal::Sequence, Fault::Sequence, held),

@@ -134,7 +134,7 @@ impl Table {
     ///
     /// Cost: O(log buckets + k), no allocation once the table has grown.
     pub fn sighted(&mut self, id: &Id, endpoint: &Endpoint, now: Nanos) -> Advice {
-        if *id == self.own {
+        if *id == self.own || *id == Id::ZERO {
             return Advice::Rest;
         }
         let Some(at) = self.bucket_of(id) else {
@@ -150,7 +150,7 @@ impl Table {
     ///
     /// Cost: O(log buckets + k) and the splits that it takes, at most 160.
     pub fn answered(&mut self, id: &Id, endpoint: &Endpoint, answer: &Answer, now: Nanos) {
-        if *id == self.own {
+        if *id == self.own || *id == Id::ZERO {
             return;
         }
         let mut peer = Peer::new(*id, *endpoint, now);
@@ -175,15 +175,16 @@ impl Table {
         self.insert_verified(peer);
     }
 
-    /// `id` at `endpoint` left a request of ours unanswered. Unverified contacts that fail
-    /// twice are forgotten; a stale one is replaced if a verified replacement waits.
-    /// Returns whom to probe, so that a replacement can be verified.
-    pub fn failed(&mut self, id: &Id, endpoint: &Endpoint, now: Nanos) -> Advice {
+    /// `id` at `endpoint` left the request that we sent at `sent` unanswered. Unverified
+    /// contacts that fail twice are forgotten; one that may be displaced is replaced if a
+    /// verified replacement waits. Returns whom to probe, so that a replacement can be
+    /// verified.
+    pub fn failed(&mut self, id: &Id, endpoint: &Endpoint, sent: Nanos, now: Nanos) -> Advice {
         let Some((at, found)) = self.locate(id) else { return Advice::Rest };
         let Some(peer) = self.peer_mut(found.place()).filter(|p| p.endpoint == *endpoint) else {
             return Advice::Rest;
         };
-        peer.failed(now);
+        peer.failed(sent, now);
         let peer = *peer;
         match found {
             Found::Member { index, .. } => {
@@ -217,10 +218,12 @@ impl Table {
         self.nearest(target, k, |peer| peer.is_good() && peer.id != *asker)
     }
 
-    /// As [`Table::closest`], but of every contact not stale, for lookups to begin with.
+    /// As [`Table::closest`], but of every contact not stale, for lookups to begin with;
+    /// of the stale ones if there is no other, as after an outage of our own.
     #[must_use]
     pub fn candidates(&self, target: &Id, k: usize) -> Closest {
-        self.nearest(target, k, |peer| peer.failures < STALE_FAILURES)
+        let fresh = self.nearest(target, k, |peer| peer.failures < STALE_FAILURES);
+        if fresh.len > 0 { fresh } else { self.nearest(target, k, |_| true) }
     }
 
     /// The contact with this id, member or replacement.
@@ -236,6 +239,12 @@ impl Table {
             .iter()
             .flat_map(|bucket| bucket.members.as_slice())
             .filter_map(|place| self.peers[usize::from(*place)].as_ref())
+    }
+
+    /// How many leading bits the ids in the bucket around `id` share. O(log buckets).
+    #[must_use]
+    pub fn bucket_depth(&self, id: &Id) -> u8 {
+        self.bucket_of(id).map_or(0, |at| self.buckets[at].depth)
     }
 
     /// Calls `probe` with every contact that failed, or never answered, and whose pause is
@@ -359,9 +368,12 @@ impl Table {
         let oldest = bucket.members.as_slice().first().and_then(|place| self.at(*place));
         let Some(oldest) = oldest else { return Advice::Rest };
         let silent = now.seconds().saturating_sub(oldest.seen_s) > FRESH_S;
-        if oldest.is_displaceable() {
+        let may_probe = oldest.probe_after_s <= now.seconds();
+        if oldest.is_displaceable() && may_probe {
             Advice::Contest(oldest.contact(), newcomer)
-        } else if silent && oldest.probe_after_s <= now.seconds() {
+        } else if oldest.is_displaceable() {
+            Advice::Probe(newcomer)
+        } else if silent && may_probe {
             Advice::Probe(oldest.contact())
         } else {
             Advice::Rest
@@ -374,6 +386,9 @@ impl Table {
         for _ in 0..=Id::BITS {
             let Some(at) = self.bucket_of(&peer.id) else { return };
             if self.buckets[at].members.len() < self.bucket_size {
+                if self.is_full() {
+                    self.forget_somebody();
+                }
                 if let Some(place) = self.hold(peer) {
                     self.buckets[at].members.push(place);
                 }
@@ -600,6 +615,37 @@ impl Table {
         self.peers[usize::from(place)].as_mut()
     }
 
+    fn is_full(&self) -> bool {
+        self.free.is_empty() && self.peers.len() >= self.contacts_max
+    }
+
+    /// Makes room for a verified newcomer that has a bucket's free place: an unverified
+    /// replacement goes, else an unverified member, else any replacement. O(contacts).
+    fn forget_somebody(&mut self) {
+        let unverified = |place: &u16| self.at(*place).is_some_and(|peer| !peer.verified);
+        let waiting = |wanted: &dyn Fn(&u16) -> bool| {
+            self.buckets.iter().enumerate().find_map(|(at, bucket)| {
+                Some((at, bucket.replacements.as_slice().iter().position(wanted)?))
+            })
+        };
+        let member = || {
+            self.buckets.iter().enumerate().find_map(|(at, bucket)| {
+                Some((at, bucket.members.as_slice().iter().position(unverified)?))
+            })
+        };
+        if let Some((at, index)) = waiting(&unverified) {
+            let place = self.buckets[at].replacements.remove(index);
+            self.release(place);
+        } else if let Some((at, index)) = member() {
+            let place = self.buckets[at].members.remove(index);
+            self.release(place);
+            self.refill(at);
+        } else if let Some((at, index)) = waiting(&|_| true) {
+            let place = self.buckets[at].replacements.remove(index);
+            self.release(place);
+        }
+    }
+
     /// A place for `peer`, unless the table is full.
     fn hold(&mut self, peer: Peer) -> Option<u16> {
         if let Some(place) = self.free.pop() {
@@ -649,3 +695,6 @@ fn random_in(bucket: &Bucket, rng: &mut Rng) -> Id {
     }
     id
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,10 +21,10 @@ pub struct ThrottleConfig {
 }
 
 impl Default for ThrottleConfig {
-    /// A thousand units a second, two thousand kept: a node at work on one value after
-    /// another spends a tenth of it at each of its peers.
+    /// Five thousand units a second, ten thousand kept: little for whoever serves, and
+    /// enough for a node that hands over all that it holds.
     fn default() -> Self {
-        Self { slots: 4_096, rate_per_s: 1_000, burst: 2_000 }
+        Self { slots: 4_096, rate_per_s: 5_000, burst: 10_000 }
     }
 }
 
@@ -59,8 +59,15 @@ impl Throttle {
         };
         let mut slots = Vec::new();
         slots.resize(count, Slot::default());
-        let unit_ns = 1_000_000_000 / u64::from(config.rate_per_s.max(1));
-        Self { slots, key, unit_ns, burst_ns: unit_ns * u64::from(config.burst) }
+        let mut throttle = Self { slots, key, unit_ns: 0, burst_ns: 0 };
+        throttle.set_allowance(config.rate_per_s, config.burst);
+        throttle
+    }
+
+    /// Changes what each source earns per second and keeps at most, in units.
+    pub fn set_allowance(&mut self, rate_per_s: u32, burst: u32) {
+        self.unit_ns = 1_000_000_000 / u64::from(rate_per_s.max(1));
+        self.burst_ns = self.unit_ns * u64::from(burst);
     }
 
     /// Spends `weight` units of `source`'s allowance, if it has them.

@@ -34,6 +34,12 @@ impl Nanos {
         u32::try_from(self.since(earlier) / 1_000).unwrap_or(u32::MAX)
     }
 
+    /// Whole tenths of a second since the origin; 13 years of them.
+    #[must_use]
+    pub fn tenths(self) -> u32 {
+        u32::try_from(self.0 / (NS_PER_S / 10)).unwrap_or(u32::MAX)
+    }
+
     /// Whole seconds since the origin; 136 years of them.
     #[must_use]
     pub fn seconds(self) -> u32 {
