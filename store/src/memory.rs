@@ -125,7 +125,14 @@ impl Memory {
                 }
                 Ok(Write::Replace { cursor: held.cursor })
             }
-            (Publisher::Signed(_), _) => check_cas(put.cas, 0).map(|()| Write::New),
+            (Publisher::Signed(tail), _) => {
+                check_cas(put.cas, 0)?;
+                // An empty slot has sequence 0, and only a higher one is written.
+                match tail.sequence.get() {
+                    0 => Err(PutError::Sequence { held: 0 }),
+                    _ => Ok(Write::New),
+                }
+            }
             // The key is the hash of the bytes, so the bytes are the same.
             (Publisher::Immutable, Some(_)) => Ok(Write::Keep),
             (Publisher::Plain(_), Some((held, _))) => {

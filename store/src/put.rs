@@ -67,7 +67,8 @@ pub enum PutError {
         /// The sequence held, 0 where the slot is empty.
         held: u64,
     },
-    /// A higher sequence is held, or the same with other bytes or another salt.
+    /// A higher sequence is held, or the same with other bytes or another salt; or the
+    /// sequence is 0, which an empty slot has.
     Sequence {
         /// The sequence held.
         held: u64,

@@ -1,4 +1,4 @@
-//! The lossless JSON form of a message (§11): what `kdht decode` writes and `kdht encode`
+//! The lossless JSON form of a message (§12): what `kdht decode` writes and `kdht encode`
 //! reads. For people and tools, never on a node's hot path.
 
 mod read;

@@ -254,4 +254,6 @@ pub struct Stored {
     pub refused: u16,
     /// What the last of them said.
     pub fault: Option<Fault>,
+    /// The highest sequence that one of them holds instead, if that is why.
+    pub sequence: u64,
 }

@@ -15,12 +15,14 @@ extern crate alloc;
 
 mod ask;
 mod bucket;
+mod closest;
 mod command;
 mod config;
 mod contact;
 mod cookie;
 mod counters;
 mod drain;
+mod find_value;
 mod join;
 mod lookup;
 mod maintain;
@@ -29,13 +31,17 @@ mod operate;
 mod operation;
 mod outbox;
 mod pending;
+mod put;
+mod recurse;
 mod rng;
 mod serve;
+mod single;
 mod table;
 mod throttle;
 mod time;
 
 pub use bucket::{MEMBERS_MAX, REPLACEMENTS_MAX};
+pub use closest::Closest;
 pub use command::{
     Command, CommandError, Event, OperationId, Outcome, Report, Request, Stored, Value,
     ValuePublisher,
@@ -53,6 +59,6 @@ pub use node::Node;
 pub use outbox::{Local, Outbox, Route};
 pub use rng::Rng;
 pub use serve::weight;
-pub use table::{Advice, Closest, FRESH_S, Fill, Table};
+pub use table::{Advice, FRESH_S, Fill, Table};
 pub use throttle::{Throttle, ThrottleConfig};
 pub use time::{NS_PER_MS, NS_PER_S, Nanos, Now};

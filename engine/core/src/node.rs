@@ -5,6 +5,7 @@ use alloc::collections::VecDeque;
 use kdht_store::{Memory, Storage, Usage};
 use kdht_wire::{Contact, Endpoint, Flags, Id, KeyRing, Message, Outline};
 
+use crate::closest::Closest;
 use crate::command::{Command, CommandError, Event, OperationId};
 use crate::config::Config;
 use crate::contact::Peer;
@@ -16,7 +17,7 @@ use crate::operation::Operations;
 use crate::outbox::{Outbox, Route};
 use crate::pending::{Requests, RoundTrips};
 use crate::rng::Rng;
-use crate::table::{Closest, Fill, Table};
+use crate::table::{Fill, Table};
 use crate::throttle::Throttle;
 use crate::time::{Nanos, Now};
 

@@ -1,35 +1,21 @@
-//! Moving operations on: lookups, puts, single requests.
+//! Moving operations on: from a command through its lookup to its report. What is
+//! particular to puts, values and single requests stands in files of their own.
 
-use alloc::vec;
-use alloc::vec::Vec;
-
-use kdht_store::{Put, SourceGroup, Storage, verify};
-use kdht_wire::{
-    Body, Durability, Fault, FindValueBody, Flags, INLINE_VALUE_LEN_MAX, Id, Kind, Message,
-    Publisher, Record, Records, ReplyBody, StoreBody,
-};
-use zerocopy::byteorder::little_endian::{U16, U64};
+use kdht_wire::{Body, FindValueBody, Flags, INLINE_VALUE_LEN_MAX, Id, Kind, Message};
 
 use crate::ask::{Ask, AskBody};
 use crate::bucket::MEMBERS_MAX;
-use crate::command::{
-    Command, CommandError, Event, OperationId, Outcome, Report, Request, Stored, Value,
-};
-use crate::lookup::{Answered, Candidate, Lookup, Standing};
+use crate::command::{Command, CommandError, Event, OperationId, Outcome, Report, Request, Stored};
+use crate::find_value::holder_is_lost;
+use crate::lookup::{Answered, Candidate, Lookup};
 use crate::node::Node;
-use crate::operation::{
-    Asker, Audience, Found, Goal, Operation, OperationKey, PAGES_MAX, PutPhase,
-};
+use crate::operation::{Audience, Found, Goal, Operation, OperationKey, PutPhase};
 use crate::outbox::Outbox;
 use crate::pending::{Intent, Pending, Purpose};
-use crate::serve::{emit_contacts, emit_records, refusal_of};
 use crate::time::Now;
 
-/// Whose quota a node's own values are charged to.
-const OWN_SOURCE: SourceGroup = SourceGroup(0);
-
 /// Whether an operation goes on, or what came of it.
-enum Step {
+pub(crate) enum Step {
     Continue,
     Done(Outcome, u8),
 }
@@ -69,17 +55,6 @@ impl Node {
             }
         };
         Ok(self.begin_operation(now, target, goal, Audience::Owner, out))
-    }
-
-    pub(crate) fn begin_recursion(
-        &mut self,
-        now: Now,
-        target: Id,
-        goal: Goal,
-        asker: Asker,
-        out: &mut dyn Outbox,
-    ) {
-        self.begin_operation(now, target, goal, Audience::Askers(vec![asker]), out);
     }
 
     pub(crate) fn begin_operation(
@@ -144,7 +119,7 @@ impl Node {
                     told.lacked_value = message.kind == Kind::FindValue;
                     let usable = |c: &&kdht_wire::Contact| node.has_family_of(&c.endpoint);
                     // No reply may flood a lookup.
-                    let mut known = crate::table::Closest::empty();
+                    let mut known = crate::closest::Closest::empty();
                     let mut unreachable = 0;
                     for contact in contacts.iter().filter(usable).take(MEMBERS_MAX) {
                         if contact.endpoint.is_reachable() {
@@ -233,7 +208,7 @@ impl Node {
     }
 
     /// Asks whom the lookup wants asked, and ends the lookup when it is done.
-    fn advance(
+    pub(crate) fn advance(
         &mut self,
         now: Now,
         key: OperationKey,
@@ -274,19 +249,8 @@ impl Node {
         }
     }
 
-    fn advance_stored(&self, operation: &Operation) -> Step {
-        let hops = hops_of(&operation.lookup);
-        match &operation.goal {
-            Goal::Put { stored, .. } if stored.asked == 0 => Step::Done(Outcome::Unanswered, 0),
-            Goal::Put { stored, phase: PutPhase::Storing { waiting: 0 }, .. } => {
-                Step::Done(Outcome::Stored(*stored), hops)
-            }
-            _ => Step::Continue,
-        }
-    }
-
     /// Sends a lookup's request to one of its candidates, from value position `cursor` on.
-    fn ask_candidate(
+    pub(crate) fn ask_candidate(
         &mut self,
         now: Now,
         key: OperationKey,
@@ -314,255 +278,6 @@ impl Node {
         let target = *operation.lookup.target();
         operation.messages += 1;
         self.ask(now, &Ask { intent, flags, cookie: candidate.cookie, target, body }, out)
-    }
-
-    /// Values came: takes those that prove themselves, and asks for the next page if more
-    /// are wanted.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one reply, already parsed")]
-    fn values_answered(
-        &mut self,
-        now: Now,
-        key: OperationKey,
-        operation: &mut Operation,
-        pending: &Pending,
-        message: &Message<'_>,
-        reply: &ReplyBody,
-        records: &Records<'_>,
-        out: &mut dyn Outbox,
-    ) -> Step {
-        let target = *operation.lookup.target();
-        let Goal::FindValue { filter, values_max, found } = &mut operation.goal else {
-            operation.lookup.failed(&pending.expected, &pending.endpoint);
-            return Step::Continue;
-        };
-        let holder = (pending.expected, pending.endpoint);
-        if found.holder.is_some_and(|first| first != holder) {
-            return Step::Continue;
-        }
-        let mut next_cursor = 0;
-        for record in records.iter() {
-            next_cursor = record.cursor.saturating_add(1);
-            if record.is_announced() || found.values.len() >= usize::from(*values_max) {
-                continue;
-            }
-            if !filter_passes(filter, &record) || verify(&target, &record).is_err() {
-                self.counters.values_unproven += 1;
-                continue;
-            }
-            found.values.push(Value::of(&record));
-        }
-        found.total = reply.total.get();
-        found.pages = found.pages.saturating_add(1);
-        let wants_more = found.values.len() < usize::from(*values_max)
-            && message.head.flags().has(Flags::MORE)
-            && found.pages < PAGES_MAX
-            // Once, an empty page means that a cookie was missing.
-            && (records.count() > 0 || found.pages == 1);
-        if wants_more {
-            found.holder = Some(holder);
-            let candidate = operation.lookup.candidate_mut(&holder.0, &holder.1).copied();
-            let asked = candidate.is_some_and(|mut candidate| {
-                candidate.cookie = message.head.cookie.get();
-                self.ask_candidate(now, key, operation, &candidate, next_cursor, out)
-            });
-            if asked {
-                return Step::Continue;
-            }
-        } else if !found.values.is_empty() {
-            found.holder = Some(holder);
-        }
-        done_with_values(operation)
-    }
-
-    /// Sends a put's value to the k closest nodes, and keeps it here if this is one.
-    fn store_at_closest(
-        &mut self,
-        now: Now,
-        key: OperationKey,
-        operation: &mut Operation,
-        out: &mut dyn Outbox,
-    ) {
-        let target = *operation.lookup.target();
-        let k = usize::from(self.config.k);
-        let mut closest: Vec<Candidate> = operation.lookup.closest().copied().collect();
-        let own = self.id.distance(&target);
-        let nearer = closest.iter().filter(|c| c.id.distance(&target) < own).count();
-        let here = !self.config.client && !self.is_draining() && nearer < k;
-        closest.truncate(if here { k - 1 } else { k });
-        // What is put for another is on that one's account.
-        let asker = match &operation.audience {
-            Audience::Askers(askers) => askers.first(),
-            _ => None,
-        };
-        let source = asker.map_or(OWN_SOURCE, |a| SourceGroup(self.source(&a.route.peer)));
-        let sender = asker.map(|asker| asker.id);
-        let Goal::Put { value, cas, stored, phase } = &mut operation.goal else { return };
-        if here {
-            stored.asked += 1;
-            match self.put_here(now, &target, &value.record(), *cas, source, sender) {
-                Ok(durability) => acknowledged(stored, 1, durability),
-                Err(fault) => {
-                    stored.refused += 1;
-                    stored.fault = Some(fault);
-                }
-            }
-        }
-        let cas = cas.unwrap_or(StoreBody::UNCONDITIONAL);
-        let mut waiting = 0;
-        for candidate in &closest {
-            operation.messages += 1;
-            stored.asked += 1;
-            let intent = Intent {
-                endpoint: candidate.endpoint,
-                expected: candidate.id,
-                kind: Kind::Store,
-                purpose: Purpose::Operation(key),
-                is_retry: false,
-            };
-            let body = AskBody::Store(StoreBody { cas: U64::new(cas) }, value.record());
-            let cookie = candidate.cookie;
-            let ask = Ask { intent, flags: Flags::default(), cookie, target, body };
-            waiting += u16::from(self.ask(now, &ask, out));
-        }
-        *phase = PutPhase::Storing { waiting };
-    }
-
-    /// Holds a value at this node itself, as it would a stranger's. `sender` is who asked
-    /// for it, if not our owner.
-    fn put_here(
-        &mut self,
-        now: Now,
-        key: &Id,
-        record: &Record<'_>,
-        cas: Option<u64>,
-        source: SourceGroup,
-        sender: Option<Id>,
-    ) -> Result<Durability, Fault> {
-        self.prove(now, key, record).map_err(|(_, fault)| fault)?;
-        let by_publisher = sender.is_none_or(|id| record.publisher == Publisher::Plain(&id));
-        let put = Put { key: *key, record, cas, source, by_publisher };
-        let ack = self.store.put(u64::from(now.mono.seconds()), &put);
-        ack.map(|ack| ack.durability).map_err(|error| refusal_of(&error).1)
-    }
-
-    fn store_answered(
-        &mut self,
-        now: Now,
-        key: OperationKey,
-        operation: &mut Operation,
-        pending: &Pending,
-        message: &Message<'_>,
-        out: &mut dyn Outbox,
-    ) -> Step {
-        let target = *operation.lookup.target();
-        let Goal::Put { value, cas, stored, phase: PutPhase::Storing { waiting } } =
-            &mut operation.goal
-        else {
-            return Step::Continue;
-        };
-        match message.body {
-            Body::StoreReply(_) => {
-                let durability = Durability::from_u8(message.head.arg);
-                acknowledged(stored, 1, durability.unwrap_or(Durability::Memory));
-            }
-            Body::Fault(Fault::Cookie, _) if !pending.is_retry => {
-                let cas = cas.unwrap_or(StoreBody::UNCONDITIONAL);
-                let body = AskBody::Store(StoreBody { cas: U64::new(cas) }, value.record());
-                let intent = Intent {
-                    endpoint: pending.endpoint,
-                    expected: pending.expected,
-                    kind: Kind::Store,
-                    purpose: pending.purpose,
-                    is_retry: true,
-                };
-                let cookie = message.head.cookie.get();
-                let ask = Ask { intent, flags: Flags::default(), cookie, target, body };
-                operation.messages += 1;
-                if self.ask(now, &ask, out) {
-                    return Step::Continue;
-                }
-            }
-            Body::Fault(fault, _) => {
-                stored.refused += 1;
-                stored.fault = Some(fault);
-            }
-            _ => {}
-        }
-        *waiting = waiting.saturating_sub(1);
-        self.advance(now, key, operation, out)
-    }
-
-    fn send_single(
-        &mut self,
-        now: Now,
-        key: OperationKey,
-        operation: &mut Operation,
-        cookie: u64,
-        is_retry: bool,
-        out: &mut dyn Outbox,
-    ) -> bool {
-        let Goal::Ask { request, recurse, endpoint, expected } = &operation.goal else {
-            return false;
-        };
-        let (kind, body) = match request {
-            Request::Ping => (Kind::Ping, AskBody::Empty),
-            Request::FindNode { .. } => (Kind::FindNode, AskBody::Empty),
-            Request::FindValue { filter, cursor, .. } => {
-                (Kind::FindValue, AskBody::FindValue(FindValueBody::new(filter, *cursor)))
-            }
-            Request::Store { value, cas, .. } => {
-                let cas = U64::new(cas.unwrap_or(StoreBody::UNCONDITIONAL));
-                (Kind::Store, AskBody::Store(StoreBody { cas }, value.record()))
-            }
-        };
-        let intent = Intent {
-            endpoint: *endpoint,
-            expected: *expected,
-            kind,
-            purpose: Purpose::Operation(key),
-            is_retry,
-        };
-        let flags = if *recurse { Flags::RECURSE } else { Flags::default() };
-        let target = *operation.lookup.target();
-        operation.messages += 1;
-        self.ask(now, &Ask { intent, flags, cookie, target, body }, out)
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the parts of one reply, already parsed")]
-    fn single_answered(
-        &mut self,
-        now: Now,
-        key: OperationKey,
-        operation: &mut Operation,
-        pending: &Pending,
-        message: &Message<'_>,
-        bytes: &[u8],
-        out: &mut dyn Outbox,
-    ) -> Step {
-        let needs_cookie = matches!(message.body, Body::Fault(Fault::Cookie, _));
-        if needs_cookie && !pending.is_retry {
-            let cookie = message.head.cookie.get();
-            if self.send_single(now, key, operation, cookie, true, out) {
-                return Step::Continue;
-            }
-        }
-        let rtt_us = now.mono.us_since(pending.sent);
-        Step::Done(Outcome::Reply { bytes: bytes.to_vec(), rtt_us }, 1)
-    }
-
-    /// Values that this node holds itself.
-    fn held_values(
-        &self,
-        now: Now,
-        key: &Id,
-        filter: &kdht_wire::Filter,
-        values_max: u16,
-    ) -> Option<Outcome> {
-        let held = self.store.values(u64::from(now.mono.seconds()), key, filter);
-        let total = held.total();
-        let wanted = held.from(0).take(usize::from(values_max));
-        let values: Vec<Value> = wanted.map(|record| Value::of(&record)).collect();
-        (total > 0).then_some(Outcome::Values { values, total, holder: None })
     }
 
     /// Tells whoever waits what came of an operation.
@@ -598,130 +313,9 @@ impl Node {
             }
         }
     }
-
-    /// Stores a found value at the closest node that was asked and lacked it, for a time
-    /// that halves with each node known to be closer to the key (Kademlia §2.3).
-    fn cache(&mut self, now: Now, operation: &Operation, outcome: &Outcome, out: &mut dyn Outbox) {
-        let Outcome::Values { values, .. } = outcome else { return };
-        let lookup = &operation.lookup;
-        let lacked = |c: &Candidate| c.standing == Standing::Answered && c.lacked_value;
-        let Some(closer) = lookup.candidates().iter().position(lacked) else { return };
-        let (candidate, target) = (lookup.candidates()[closer], *lookup.target());
-        let Some(value) = values.first() else { return };
-        let halvings = u32::try_from(closer).unwrap_or(u32::MAX);
-        let remaining_s = value.remaining_s.checked_shr(halvings).unwrap_or(0);
-        if remaining_s == 0 {
-            return;
-        }
-        let intent = Intent {
-            endpoint: candidate.endpoint,
-            expected: candidate.id,
-            kind: Kind::Store,
-            purpose: Purpose::Cache,
-            is_retry: false,
-        };
-        let record = Record { remaining_s, ..value.record() };
-        let cas = U64::new(StoreBody::UNCONDITIONAL);
-        let body = AskBody::Store(StoreBody { cas }, record);
-        let cookie = candidate.cookie;
-        self.ask(now, &Ask { intent, flags: Flags::default(), cookie, target, body }, out);
-    }
-
-    fn answer_asker(
-        &mut self,
-        now: Now,
-        asker: &Asker,
-        operation: &Operation,
-        outcome: &Outcome,
-        out: &mut dyn Outbox,
-    ) {
-        let target = *operation.lookup.target();
-        let kind = match operation.goal {
-            Goal::FindValue { .. } => Kind::FindValue,
-            Goal::Put { .. } => Kind::Store,
-            _ => Kind::FindNode,
-        };
-        match outcome {
-            Outcome::Nodes | Outcome::NotFound => {
-                let mut closest = crate::table::Closest::empty();
-                let others = operation.lookup.closest().filter(|c| c.id != asker.id);
-                for candidate in others {
-                    closest.push(kdht_wire::Contact::new(candidate.id, candidate.endpoint));
-                }
-                let tell_total = kind == Kind::FindNode;
-                self.reply_to_asker(now, asker, kind, &target, out, |emit, observed| {
-                    emit_contacts(emit, observed, closest.as_slice(), tell_total);
-                });
-            }
-            Outcome::Values { values, total, .. } => {
-                // Their holder's cursors mean nothing here: positions among those found do.
-                let at = |index: usize| u16::try_from(index).unwrap_or(u16::MAX);
-                let records = values.iter().enumerate();
-                let records = records
-                    .map(|(index, value)| Record { cursor: at(index), ..value.record() })
-                    .filter(|record| record.cursor >= asker.cursor);
-                self.reply_to_asker(now, asker, kind, &target, out, |emit, observed| {
-                    emit_records(emit, observed, *total, records);
-                });
-            }
-            Outcome::Stored(Stored { acknowledged, durability: Some(durability), .. }) => {
-                self.reply_to_asker(now, asker, kind, &target, out, |emit, observed| {
-                    emit.head().arg = *durability as u8;
-                    let _ = emit.body(&ReplyBody { observed, total: U16::new(*acknowledged) });
-                });
-            }
-            Outcome::Stored(stored) => {
-                let fault = stored.fault.unwrap_or(Fault::Recurse);
-                self.fault_to_asker(now, asker, fault, out);
-            }
-            Outcome::Reply { .. } | Outcome::Unanswered => {
-                self.fault_to_asker(now, asker, Fault::Recurse, out);
-            }
-        }
-    }
-}
-
-/// The node asked for a further page did not give it: what came before is all. Goes on
-/// where nothing came, or another node was asked.
-fn holder_is_lost(operation: &mut Operation, pending: &Pending) -> Step {
-    match &operation.goal {
-        Goal::FindValue { found, .. }
-            if found.holder == Some((pending.expected, pending.endpoint)) =>
-        {
-            done_with_values(operation)
-        }
-        _ => Step::Continue,
-    }
-}
-
-fn done_with_values(operation: &mut Operation) -> Step {
-    let Goal::FindValue { found, .. } = &mut operation.goal else { return Step::Continue };
-    let found = core::mem::take(found);
-    let Some((id, endpoint)) = found.holder.filter(|_| !found.values.is_empty()) else {
-        return Step::Continue;
-    };
-    let hops = operation.lookup.candidate_mut(&id, &endpoint).map_or(0, |c| c.hop);
-    let Found { values, total, holder, .. } = found;
-    Step::Done(Outcome::Values { values, total, holder }, hops)
-}
-
-fn acknowledged(stored: &mut Stored, nodes: u16, durability: Durability) {
-    stored.acknowledged += nodes;
-    let lowest = stored.durability.map_or(durability, |held| held.min(durability));
-    stored.durability = Some(lowest);
 }
 
 /// Discovery depth of the closest node that answered.
-fn hops_of(lookup: &Lookup) -> u8 {
+pub(crate) fn hops_of(lookup: &Lookup) -> u8 {
     lookup.closest().next().map_or(0, |candidate| candidate.hop)
-}
-
-fn filter_passes(filter: &kdht_wire::Filter, record: &Record<'_>) -> bool {
-    use kdht_wire::{Filter, Publisher};
-    match (filter, record.publisher) {
-        (Filter::Any, _) | (Filter::Immutable, Publisher::Immutable) => true,
-        (Filter::Signed(wanted), Publisher::Signed(tail)) => *wanted == tail.public_key,
-        (Filter::Plain(wanted), Publisher::Plain(id)) => wanted == id,
-        _ => false,
-    }
 }

@@ -11,7 +11,7 @@ use zerocopy::byteorder::little_endian::{U16, U32, U64};
 use crate::command::Value;
 use crate::counters::Refusal;
 use crate::node::Node;
-use crate::operation::{Asker, Found, Goal, PutPhase};
+use crate::operation::{Found, Goal, PutPhase};
 use crate::outbox::{Outbox, Route};
 use crate::time::Now;
 
@@ -32,16 +32,16 @@ pub fn weight(message: &Message<'_>) -> u32 {
 const RETRY_MS: u32 = 1_000;
 
 /// One request while it is served.
-struct Asked<'a> {
-    route: &'a Route,
-    head: &'a Head,
+pub(crate) struct Asked<'a> {
+    pub(crate) route: &'a Route,
+    pub(crate) head: &'a Head,
     /// Whether its cookie proves its endpoint.
-    proven: bool,
-    fresh_cookie: u64,
+    pub(crate) proven: bool,
+    pub(crate) fresh_cookie: u64,
     /// Bytes of UDP payload that may be sent in answer.
-    reply_len_max: usize,
+    pub(crate) reply_len_max: usize,
     /// The source, for throttle and quotas.
-    source: u64,
+    pub(crate) source: u64,
 }
 
 impl Node {
@@ -74,8 +74,10 @@ impl Node {
             reply_len_max: if checked.proven { usize::MAX } else { len * UNPROVEN_FACTOR },
             source,
         };
-        if message.extensions.forward().is_some() {
-            // Dropped, not refused: the reply would be the origin's, not the sender's.
+        let is_find = matches!(message.body, Body::FindNode | Body::FindValue(_));
+        let may_forward = is_find && head.flags().has(Flags::FORWARD);
+        if may_forward && message.extensions.forward().is_some() {
+            // Dropped without a FAULT: the reply would be the origin's, not the sender's.
             return self.counters.refuse(Refusal::Forward);
         }
         let recurse = head.flags().has(Flags::RECURSE);
@@ -269,41 +271,13 @@ impl Node {
         held.from(0).any(|held| held.publisher == record.publisher && held.value == record.value)
     }
 
-    /// Begins the lookup that an asker wants done, or lets it share one.
-    fn recurse(
-        &mut self,
-        now: Now,
-        asked: &Asked<'_>,
-        goal: Goal,
-        cursor: u16,
-        out: &mut dyn Outbox,
-    ) {
-        if !asked.proven {
-            self.counters.refuse(Refusal::Cookie);
-            return self.fault(now, asked, Fault::Cookie, 0, out);
-        }
-        let head = asked.head;
-        let (tx_id, id) = (head.tx_id.get(), head.sender);
-        let asker = Asker { route: *asked.route, tx_id, id, cursor };
-        if let Some(askers) = self.operations.shared(&goal, &head.target) {
-            askers.push(asker);
-            return;
-        }
-        let full = self.operations.recursions() >= usize::from(self.config.recursions_max);
-        if full || self.operations.is_full() {
-            self.counters.refuse(Refusal::Recurse);
-            return self.fault(now, asked, Fault::Recurse, 0, out);
-        }
-        self.begin_recursion(now, head.target, goal, asker, out);
-    }
-
     /// Who is answerable for what comes from `peer`.
     pub(crate) fn source(&self, peer: &Endpoint) -> u64 {
         let exempt = peer.is_loopback() || self.config.keys.is_keyed() && peer.is_private();
         self.throttle.source(peer, exempt)
     }
 
-    fn reply(
+    pub(crate) fn reply(
         &mut self,
         now: Now,
         asked: &Asked<'_>,
@@ -317,7 +291,7 @@ impl Node {
     }
 
     /// Refuses a request. Sends nothing if the FAULT were longer than the request.
-    fn fault(
+    pub(crate) fn fault(
         &mut self,
         now: Now,
         asked: &Asked<'_>,
@@ -345,50 +319,6 @@ impl Node {
             head.target = detail.to_target();
         });
     }
-
-    /// Answers those who asked with RECURSE.
-    pub(crate) fn reply_to_asker(
-        &mut self,
-        now: Now,
-        asker: &Asker,
-        kind: Kind,
-        target: &Id,
-        out: &mut dyn Outbox,
-        fill: impl FnOnce(&mut Emit<'_, '_>, Endpoint),
-    ) {
-        let head = Head::request(kind, asker.tx_id, *target, asker.id);
-        let checked = self.cookies.check(&asker.route.peer, 0, now.mono);
-        let asked = Asked {
-            route: &asker.route,
-            head: &head,
-            proven: true,
-            fresh_cookie: checked.fresh,
-            reply_len_max: usize::MAX,
-            source: 0,
-        };
-        self.reply(now, &asked, kind, out, fill);
-    }
-
-    /// Tells an asker that its recursion came to nothing.
-    pub(crate) fn fault_to_asker(
-        &mut self,
-        now: Now,
-        asker: &Asker,
-        fault: Fault,
-        out: &mut dyn Outbox,
-    ) {
-        let head = Head::request(Kind::Fault, asker.tx_id, Id::ZERO, asker.id);
-        let checked = self.cookies.check(&asker.route.peer, 0, now.mono);
-        let asked = Asked {
-            route: &asker.route,
-            head: &head,
-            proven: true,
-            fresh_cookie: checked.fresh,
-            reply_len_max: usize::MAX,
-            source: 0,
-        };
-        self.fault(now, &asked, fault, 0, out);
-    }
 }
 
 /// What a reply is made of, apart from the store that it may borrow from.
@@ -399,7 +329,7 @@ struct Replier<'a> {
 }
 
 impl Replier<'_> {
-    fn reply(
+    pub(crate) fn reply(
         &mut self,
         now: Now,
         asked: &Asked<'_>,

@@ -8,14 +8,19 @@
 //! - A contact loses its place only after [`DISPLACE_FAILURES`](crate::contact) pings at
 //!   least two seconds apart, and only to a verified newcomer.
 
+mod nearest;
+mod survey;
+
 use alloc::vec::Vec;
 
-use kdht_wire::{Contact, Distance, Endpoint, Id};
+use kdht_wire::{Contact, Endpoint, Id};
 
 use crate::bucket::{Bucket, MEMBERS_MAX, REPLACEMENTS_MAX};
-use crate::contact::{Answer, Liveness, Peer, STALE_FAILURES};
-use crate::rng::Rng;
+use crate::closest::Closest;
+use crate::contact::{Answer, Peer, STALE_FAILURES};
 use crate::time::Nanos;
+
+pub use survey::Fill;
 
 /// A contact heard from within this many seconds counts as alive without a ping.
 pub const FRESH_S: u32 = 60;
@@ -42,75 +47,6 @@ pub enum Advice {
     Probe(Contact),
     /// Ping both: the first may have to make room for the second.
     Contest(Contact, Contact),
-}
-
-/// How full the table is.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Fill {
-    /// Buckets.
-    pub buckets: usize,
-    /// Members that never answered.
-    pub unverified: usize,
-    /// Members that may be told to others.
-    pub good: usize,
-    /// Members that failed 1 to 4 times in a row.
-    pub doubtful: usize,
-    /// Members that failed 5 times in a row or more.
-    pub stale: usize,
-    /// Contacts in replacement caches.
-    pub replacements: usize,
-}
-
-/// The closest contacts to a target, nearest first.
-#[derive(Clone, Debug)]
-pub struct Closest {
-    contacts: [Contact; MEMBERS_MAX],
-    len: usize,
-}
-
-impl Closest {
-    pub(crate) fn empty() -> Self {
-        let none = Contact::new(Id::ZERO, Endpoint::NONE);
-        Self { contacts: [none; MEMBERS_MAX], len: 0 }
-    }
-
-    /// The contacts.
-    #[must_use]
-    pub fn as_slice(&self) -> &[Contact] {
-        &self.contacts[..self.len]
-    }
-
-    /// Adds a contact behind the others, unless 20 are there.
-    pub(crate) fn push(&mut self, contact: Contact) {
-        if let Some(place) = self.contacts.get_mut(self.len) {
-            *place = contact;
-            self.len += 1;
-        }
-    }
-
-    /// Merges two answers about the same target into its `k` closest. An id in both is
-    /// taken from `self`.
-    #[must_use]
-    pub fn merge(&self, other: &Self, target: &Id, k: usize) -> Self {
-        let (mut left, mut right) = (self.as_slice(), other.as_slice());
-        let mut out = Self::empty();
-        while out.len < k.min(MEMBERS_MAX) {
-            let near = |side: &[Contact]| side.first().map(|c| c.id.distance(target));
-            let next = match (near(left), near(right)) {
-                (None, None) => break,
-                (Some(l), Some(r)) if r < l => &mut right,
-                (Some(l), Some(r)) if r == l => {
-                    right = &right[1..];
-                    &mut left
-                }
-                (None, Some(_)) => &mut right,
-                (Some(_), _) => &mut left,
-            };
-            out.push(next[0]);
-            *next = &next[1..];
-        }
-        out
-    }
 }
 
 impl Table {
@@ -223,7 +159,7 @@ impl Table {
     #[must_use]
     pub fn candidates(&self, target: &Id, k: usize) -> Closest {
         let fresh = self.nearest(target, k, |peer| peer.failures < STALE_FAILURES);
-        if fresh.len > 0 { fresh } else { self.nearest(target, k, |_| true) }
+        if !fresh.as_slice().is_empty() { fresh } else { self.nearest(target, k, |_| true) }
     }
 
     /// The contact with this id, member or replacement.
@@ -245,63 +181,6 @@ impl Table {
     #[must_use]
     pub fn bucket_depth(&self, id: &Id) -> u8 {
         self.bucket_of(id).map_or(0, |at| self.buckets[at].depth)
-    }
-
-    /// Calls `probe` with every contact that failed, or never answered, and whose pause is
-    /// over. Returns whether there is any that is not good, due or not. O(contacts).
-    pub fn unsettled(&self, now: Nanos, mut probe: impl FnMut(Contact)) -> bool {
-        let now_s = now.seconds();
-        let mut any = false;
-        for peer in self.peers.iter().flatten().filter(|peer| !peer.is_good()) {
-            any = true;
-            // What was heard of just now is being probed already.
-            if peer.probe_after_s <= now_s && peer.seen_s.saturating_add(1) < now_s {
-                probe(peer.contact());
-            }
-        }
-        any
-    }
-
-    /// A random id in the range of each bucket that is farther than the closest
-    /// neighbour's: what a node looks up after it has joined (Kademlia §2.3).
-    /// At most `max` ids, farthest bucket first.
-    pub fn refresh_targets(&self, rng: &mut Rng, max: usize, mut target: impl FnMut(Id)) {
-        let nearest = self.members().map(|peer| self.own.distance(&peer.id)).min();
-        let shared = nearest.as_ref().map_or(0, Distance::leading_zeros);
-        let farther = |bucket: &&Bucket| bucket.start.shared_prefix(&self.own) < shared;
-        let mut depths = [0_usize; 161];
-        for bucket in self.buckets.iter().filter(farther) {
-            depths[usize::from(bucket.depth)] += 1;
-        }
-        let mut left = max;
-        for depth in 0..=Id::BITS {
-            if depths[usize::from(depth)] == 0 {
-                continue;
-            }
-            for bucket in self.buckets.iter().filter(|b| b.depth == depth).filter(farther) {
-                if left == 0 {
-                    return;
-                }
-                left -= 1;
-                target(random_in(bucket, rng));
-            }
-        }
-    }
-
-    /// How full the table is. Cost: O(contacts).
-    #[must_use]
-    pub fn fill(&self) -> Fill {
-        let mut fill = Fill { buckets: self.buckets.len(), ..Fill::default() };
-        for peer in self.members() {
-            match peer.liveness() {
-                Liveness::Unverified => fill.unverified += 1,
-                Liveness::Good => fill.good += 1,
-                Liveness::Doubtful => fill.doubtful += 1,
-                Liveness::Stale => fill.stale += 1,
-            }
-        }
-        fill.replacements = self.buckets.iter().map(|b| b.replacements.len()).sum();
-        fill
     }
 
     /// Whether no contact is known.
@@ -517,68 +396,6 @@ impl Table {
         self.buckets.insert(at + 1, halves[1]);
     }
 
-    fn nearest(&self, target: &Id, k: usize, wanted: impl Fn(&Peer) -> bool) -> Closest {
-        let mut out = Closest::empty();
-        let k = k.min(MEMBERS_MAX);
-        self.visit_by_distance(target, |bucket| {
-            let mut sorted: [(Distance, u16); MEMBERS_MAX] = Default::default();
-            let mut len = 0;
-            for place in bucket.members.as_slice() {
-                if let Some(peer) = self.at(*place).filter(|peer| wanted(peer)) {
-                    sorted[len] = (peer.id.distance(target), *place);
-                    len += 1;
-                }
-            }
-            sorted[..len].sort_unstable();
-            for (_, place) in &sorted[..len] {
-                if out.len == k {
-                    break;
-                }
-                if let Some(peer) = self.at(*place) {
-                    out.push(peer.contact());
-                }
-            }
-            out.len < k
-        });
-        out
-    }
-
-    /// Calls `visit` with buckets in the order of their distance to `target`, until it
-    /// returns false. Buckets are disjoint subtrees, so every id of one is closer than
-    /// every id of the next.
-    fn visit_by_distance(&self, target: &Id, mut visit: impl FnMut(&Bucket) -> bool) {
-        // Ranges of buckets that share their first `depth` bits; one is taken and at
-        // most two are put back, one level deeper, so 161 levels need 162 places.
-        let mut ranges = [(0_u16, 0_u16, 0_u8); 162];
-        let mut waiting = 0;
-        if !self.buckets.is_empty() {
-            // There are at most as many buckets as contacts and bits: below 2¹⁶.
-            ranges[0] = (0, u16::try_from(self.buckets.len()).unwrap_or(u16::MAX), 0);
-            waiting = 1;
-        }
-        while waiting > 0 {
-            waiting -= 1;
-            let (low, high, depth) = ranges[waiting];
-            let range = &self.buckets[usize::from(low)..usize::from(high)];
-            if range.len() == 1 {
-                if !visit(&range[0]) {
-                    return;
-                }
-                continue;
-            }
-            let zeros = range.partition_point(|bucket| !bucket.start.bit(depth));
-            let middle = low + u16::try_from(zeros).unwrap_or(u16::MAX);
-            let halves = [(low, middle, depth + 1), (middle, high, depth + 1)];
-            let near = usize::from(target.bit(depth));
-            for half in [halves[1 - near], halves[near]] {
-                if half.0 < half.1 {
-                    ranges[waiting] = half;
-                    waiting += 1;
-                }
-            }
-        }
-    }
-
     fn cover_space(&mut self) {
         if self.buckets.is_empty() {
             self.buckets.push(Bucket::whole_space());
@@ -686,14 +503,6 @@ fn grow_by_eighth<T>(items: &mut Vec<T>) {
     if items.len() == items.capacity() {
         items.reserve_exact((items.len() / 8).max(4));
     }
-}
-
-fn random_in(bucket: &Bucket, rng: &mut Rng) -> Id {
-    let mut id = rng.id();
-    for bit in 0..bucket.depth {
-        id = id.with_bit(bit, bucket.start.bit(bit));
-    }
-    id
 }
 
 #[cfg(test)]

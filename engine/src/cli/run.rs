@@ -1,9 +1,10 @@
 //! A node, until it is told to stop.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded, select, tick};
-use kdht::io::{Mmsg, MmsgOptions, SocketOptions, bind};
+use kdht::io::{Mmsg, MmsgOptions, Socket, SocketOptions, bind};
 use kdht::settings::{Settings, Source};
 use kdht::state::StateDir;
 use kdht::{JoinNews, NodeHandle, Runner, Shard, control, now_of};
@@ -42,8 +43,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     for addr in &settings.listen {
         sockets.push(bind(*addr, &SocketOptions::default()).map_err(Failure::failed)?);
     }
-    let listening: Vec<String> =
-        sockets.iter().map(|socket| socket.local_addr().to_string()).collect();
+    let listening: Vec<SocketAddr> = sockets.iter().map(Socket::local_addr).collect();
+    // A node does not enter the network through itself.
+    bootstrap.retain(|entry| !listening.contains(&entry.socket_addr()));
     let datapath = Mmsg::new(sockets, &MmsgOptions::default()).map_err(Failure::failed)?;
     let seed = kdht::entropy().map_err(Failure::failed)?;
     let node = Node::new(id, config, seed, now_of(kdht::io::Moment::now()));
@@ -98,7 +100,8 @@ fn settings_of(args: &RunArgs) -> Result<Settings, Failure> {
     Ok(settings)
 }
 
-fn announce(args: &RunArgs, id: &Id, listening: &[String]) {
+fn announce(args: &RunArgs, id: &Id, listening: &[SocketAddr]) {
+    let listening: Vec<String> = listening.iter().map(ToString::to_string).collect();
     if args.json {
         show::line(&json!({ "id": id.to_string(), "listen": listening }).to_string());
     } else {

@@ -102,13 +102,11 @@ impl Model {
                 Owner::Signed { sequence, .. } => sequence,
                 _ => unreachable!("another kind in the slot"),
             });
-            if item.cas.is_some_and(|cas| cas != held.unwrap_or(0)) {
-                return Err(PutError::Cas { held: held.unwrap_or(0) });
+            let held = held.unwrap_or(0);
+            if item.cas.is_some_and(|cas| cas != held) {
+                return Err(PutError::Cas { held });
             }
-            return match held {
-                Some(held) if held >= sequence => Err(PutError::Sequence { held }),
-                _ => Ok(None),
-            };
+            return if held >= sequence { Err(PutError::Sequence { held }) } else { Ok(None) };
         }
         let Some(held) = held.filter(|held| held.item.value == item.value) else {
             return Ok(None);

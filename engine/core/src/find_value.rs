@@ -1,0 +1,168 @@
+//! Finding values: pages, proofs, caching.
+
+use alloc::vec::Vec;
+
+use kdht_store::{Storage, verify};
+use kdht_wire::{
+    Filter, Flags, Id, Kind, Message, Publisher, Record, Records, ReplyBody, StoreBody,
+};
+use zerocopy::byteorder::little_endian::U64;
+
+use crate::ask::{Ask, AskBody};
+use crate::command::{Outcome, Value};
+use crate::lookup::{Candidate, Standing};
+use crate::node::Node;
+use crate::operate::Step;
+use crate::operation::{Found, Goal, Operation, OperationKey, PAGES_MAX};
+use crate::outbox::Outbox;
+use crate::pending::{Intent, Pending, Purpose};
+use crate::time::Now;
+
+impl Node {
+    /// Values came: takes those that prove themselves, and asks for the next page if more
+    /// are wanted.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one reply, already parsed")]
+    pub(crate) fn values_answered(
+        &mut self,
+        now: Now,
+        key: OperationKey,
+        operation: &mut Operation,
+        pending: &Pending,
+        message: &Message<'_>,
+        reply: &ReplyBody,
+        records: &Records<'_>,
+        out: &mut dyn Outbox,
+    ) -> Step {
+        let target = *operation.lookup.target();
+        let Goal::FindValue { filter, values_max, found } = &mut operation.goal else {
+            operation.lookup.failed(&pending.expected, &pending.endpoint);
+            return Step::Continue;
+        };
+        let holder = (pending.expected, pending.endpoint);
+        if found.holder.is_some_and(|first| first != holder) {
+            return Step::Continue;
+        }
+        let mut next_cursor = 0;
+        for record in records.iter() {
+            next_cursor = record.cursor.saturating_add(1);
+            if record.is_announced() || found.values.len() >= usize::from(*values_max) {
+                continue;
+            }
+            if !filter_passes(filter, &record) || verify(&target, &record).is_err() {
+                self.counters.values_unproven += 1;
+                continue;
+            }
+            found.values.push(Value::of(&record));
+        }
+        found.total = reply.total.get();
+        found.pages = found.pages.saturating_add(1);
+        let wants_more = found.values.len() < usize::from(*values_max)
+            && message.head.flags().has(Flags::MORE)
+            && found.pages < PAGES_MAX
+            // Once, an empty page means that a cookie was missing.
+            && (records.count() > 0 || found.pages == 1);
+        if wants_more {
+            found.holder = Some(holder);
+            let candidate = operation.lookup.candidate_mut(&holder.0, &holder.1).copied();
+            let asked = candidate.is_some_and(|mut candidate| {
+                candidate.cookie = message.head.cookie.get();
+                self.ask_candidate(now, key, operation, &candidate, next_cursor, out)
+            });
+            if asked {
+                return Step::Continue;
+            }
+        } else if !found.values.is_empty() {
+            found.holder = Some(holder);
+        }
+        done_with_values(operation)
+    }
+
+    /// Values that this node holds itself.
+    pub(crate) fn held_values(
+        &self,
+        now: Now,
+        key: &Id,
+        filter: &Filter,
+        values_max: u16,
+    ) -> Option<Outcome> {
+        let held = self.store.values(u64::from(now.mono.seconds()), key, filter);
+        let total = held.total();
+        let wanted = held.from(0).take(usize::from(values_max));
+        let values: Vec<Value> = wanted.map(|record| Value::of(&record)).collect();
+        (total > 0).then_some(Outcome::Values { values, total, holder: None })
+    }
+
+    /// Stores a found value at the closest node that was asked and lacked it, for a time
+    /// that halves with each node known to be closer to the key (Kademlia §2.3).
+    ///
+    /// Only a value that is all that its holder has under the key: one of several at a
+    /// closer node would hide the others from every lookup that ends there.
+    pub(crate) fn cache(
+        &mut self,
+        now: Now,
+        operation: &Operation,
+        outcome: &Outcome,
+        out: &mut dyn Outbox,
+    ) {
+        let (Outcome::Values { values, total: 1, .. }, Goal::FindValue { filter: Filter::Any, .. }) =
+            (outcome, &operation.goal)
+        else {
+            return;
+        };
+        let lookup = &operation.lookup;
+        let lacked = |c: &Candidate| c.standing == Standing::Answered && c.lacked_value;
+        let Some(closer) = lookup.candidates().iter().position(lacked) else { return };
+        let (candidate, target) = (lookup.candidates()[closer], *lookup.target());
+        let Some(value) = values.first() else { return };
+        let halvings = u32::try_from(closer).unwrap_or(u32::MAX);
+        let remaining_s = value.remaining_s.checked_shr(halvings).unwrap_or(0);
+        if remaining_s == 0 {
+            return;
+        }
+        let intent = Intent {
+            endpoint: candidate.endpoint,
+            expected: candidate.id,
+            kind: Kind::Store,
+            purpose: Purpose::Cache,
+            is_retry: false,
+        };
+        let record = Record { remaining_s, ..value.record() };
+        let cas = U64::new(StoreBody::UNCONDITIONAL);
+        let body = AskBody::Store(StoreBody { cas }, record);
+        let cookie = candidate.cookie;
+        self.ask(now, &Ask { intent, flags: Flags::default(), cookie, target, body }, out);
+    }
+}
+
+/// The node asked for a further page did not give it: what came before is all. Goes on
+/// where nothing came, or another node was asked.
+pub(crate) fn holder_is_lost(operation: &mut Operation, pending: &Pending) -> Step {
+    match &operation.goal {
+        Goal::FindValue { found, .. }
+            if found.holder == Some((pending.expected, pending.endpoint)) =>
+        {
+            done_with_values(operation)
+        }
+        _ => Step::Continue,
+    }
+}
+
+fn done_with_values(operation: &mut Operation) -> Step {
+    let Goal::FindValue { found, .. } = &mut operation.goal else { return Step::Continue };
+    let found = core::mem::take(found);
+    let Some((id, endpoint)) = found.holder.filter(|_| !found.values.is_empty()) else {
+        return Step::Continue;
+    };
+    let hops = operation.lookup.candidate_mut(&id, &endpoint).map_or(0, |c| c.hop);
+    let Found { values, total, holder, .. } = found;
+    Step::Done(Outcome::Values { values, total, holder }, hops)
+}
+
+fn filter_passes(filter: &Filter, record: &Record<'_>) -> bool {
+    match (filter, record.publisher) {
+        (Filter::Any, _) | (Filter::Immutable, Publisher::Immutable) => true,
+        (Filter::Signed(wanted), Publisher::Signed(tail)) => *wanted == tail.public_key,
+        (Filter::Plain(wanted), Publisher::Plain(id)) => wanted == id,
+        _ => false,
+    }
+}

@@ -1,0 +1,161 @@
+//! Storing at the closest nodes.
+
+use alloc::vec::Vec;
+
+use kdht_store::{Put, SourceGroup, Storage};
+use kdht_wire::{Body, Durability, Fault, Flags, Id, Kind, Message, Publisher, Record, StoreBody};
+use zerocopy::byteorder::little_endian::U64;
+
+use crate::ask::{Ask, AskBody};
+use crate::command::{Outcome, Stored};
+use crate::lookup::Candidate;
+use crate::node::Node;
+use crate::operate::{Step, hops_of};
+use crate::operation::{Audience, Goal, Operation, OperationKey, PutPhase};
+use crate::outbox::Outbox;
+use crate::pending::{Intent, Pending, Purpose};
+use crate::serve::refusal_of;
+use crate::time::Now;
+
+/// Whose quota a node's own values are charged to.
+const OWN_SOURCE: SourceGroup = SourceGroup(0);
+
+impl Node {
+    /// Sends a put's value to the k closest nodes, and keeps it here if this is one.
+    pub(crate) fn store_at_closest(
+        &mut self,
+        now: Now,
+        key: OperationKey,
+        operation: &mut Operation,
+        out: &mut dyn Outbox,
+    ) {
+        let target = *operation.lookup.target();
+        let k = usize::from(self.config.k);
+        let mut closest: Vec<Candidate> = operation.lookup.closest().copied().collect();
+        let own = self.id.distance(&target);
+        let nearer = closest.iter().filter(|c| c.id.distance(&target) < own).count();
+        let here = !self.config.client && !self.is_draining() && nearer < k;
+        closest.truncate(if here { k - 1 } else { k });
+        // What is put for another is on that one's account.
+        let asker = match &operation.audience {
+            Audience::Askers(askers) => askers.first(),
+            _ => None,
+        };
+        let source = asker.map_or(OWN_SOURCE, |a| SourceGroup(self.source(&a.route.peer)));
+        let sender = asker.map(|asker| asker.id);
+        let Goal::Put { value, cas, stored, phase } = &mut operation.goal else { return };
+        if here {
+            stored.asked += 1;
+            match self.put_here(now, &target, &value.record(), *cas, source, sender) {
+                Ok(durability) => acknowledged(stored, 1, durability),
+                Err((fault, sequence)) => refused(stored, fault, sequence),
+            }
+        }
+        let cas = cas.unwrap_or(StoreBody::UNCONDITIONAL);
+        let mut waiting = 0;
+        for candidate in &closest {
+            operation.messages += 1;
+            stored.asked += 1;
+            let intent = Intent {
+                endpoint: candidate.endpoint,
+                expected: candidate.id,
+                kind: Kind::Store,
+                purpose: Purpose::Operation(key),
+                is_retry: false,
+            };
+            let body = AskBody::Store(StoreBody { cas: U64::new(cas) }, value.record());
+            let cookie = candidate.cookie;
+            let ask = Ask { intent, flags: Flags::default(), cookie, target, body };
+            waiting += u16::from(self.ask(now, &ask, out));
+        }
+        *phase = PutPhase::Storing { waiting };
+    }
+
+    pub(crate) fn advance_stored(&self, operation: &Operation) -> Step {
+        let hops = hops_of(&operation.lookup);
+        match &operation.goal {
+            Goal::Put { stored, .. } if stored.asked == 0 => Step::Done(Outcome::Unanswered, 0),
+            Goal::Put { stored, phase: PutPhase::Storing { waiting: 0 }, .. } => {
+                Step::Done(Outcome::Stored(*stored), hops)
+            }
+            _ => Step::Continue,
+        }
+    }
+
+    pub(crate) fn store_answered(
+        &mut self,
+        now: Now,
+        key: OperationKey,
+        operation: &mut Operation,
+        pending: &Pending,
+        message: &Message<'_>,
+        out: &mut dyn Outbox,
+    ) -> Step {
+        let target = *operation.lookup.target();
+        let Goal::Put { value, cas, stored, phase: PutPhase::Storing { waiting } } =
+            &mut operation.goal
+        else {
+            return Step::Continue;
+        };
+        match message.body {
+            Body::StoreReply(_) => {
+                let durability = Durability::from_u8(message.head.arg);
+                acknowledged(stored, 1, durability.unwrap_or(Durability::Memory));
+            }
+            Body::Fault(Fault::Cookie, _) if !pending.is_retry => {
+                let cas = cas.unwrap_or(StoreBody::UNCONDITIONAL);
+                let body = AskBody::Store(StoreBody { cas: U64::new(cas) }, value.record());
+                let intent = Intent {
+                    endpoint: pending.endpoint,
+                    expected: pending.expected,
+                    kind: Kind::Store,
+                    purpose: pending.purpose,
+                    is_retry: true,
+                };
+                let cookie = message.head.cookie.get();
+                let ask = Ask { intent, flags: Flags::default(), cookie, target, body };
+                operation.messages += 1;
+                if self.ask(now, &ask, out) {
+                    return Step::Continue;
+                }
+            }
+            Body::Fault(fault, detail) => refused(stored, fault, detail.sequence.get()),
+            _ => {}
+        }
+        *waiting = waiting.saturating_sub(1);
+        self.advance(now, key, operation, out)
+    }
+
+    /// Holds a value at this node itself, as it would a stranger's. `sender` is who asked
+    /// for it, if not our owner.
+    fn put_here(
+        &mut self,
+        now: Now,
+        key: &Id,
+        record: &Record<'_>,
+        cas: Option<u64>,
+        source: SourceGroup,
+        sender: Option<Id>,
+    ) -> Result<Durability, (Fault, u64)> {
+        self.prove(now, key, record).map_err(|(_, fault)| (fault, 0))?;
+        let by_publisher = sender.is_none_or(|id| record.publisher == Publisher::Plain(&id));
+        let put = Put { key: *key, record, cas, source, by_publisher };
+        let ack = self.store.put(u64::from(now.mono.seconds()), &put);
+        ack.map(|ack| ack.durability).map_err(|error| {
+            let (_, fault, sequence) = refusal_of(&error);
+            (fault, sequence)
+        })
+    }
+}
+
+fn acknowledged(stored: &mut Stored, nodes: u16, durability: Durability) {
+    stored.acknowledged += nodes;
+    let lowest = stored.durability.map_or(durability, |held| held.min(durability));
+    stored.durability = Some(lowest);
+}
+
+fn refused(stored: &mut Stored, fault: Fault, sequence: u64) {
+    stored.refused += 1;
+    stored.fault = Some(fault);
+    stored.sequence = stored.sequence.max(sequence);
+}

@@ -1,0 +1,93 @@
+//! Looking over the whole table: how full it is, whom to probe, what to refresh.
+
+use kdht_wire::{Contact, Distance, Id};
+
+use super::Table;
+use crate::bucket::Bucket;
+use crate::contact::Liveness;
+use crate::rng::Rng;
+use crate::time::Nanos;
+
+/// How full the table is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Fill {
+    /// Buckets.
+    pub buckets: usize,
+    /// Members that never answered.
+    pub unverified: usize,
+    /// Members that may be told to others.
+    pub good: usize,
+    /// Members that failed 1 to 4 times in a row.
+    pub doubtful: usize,
+    /// Members that failed 5 times in a row or more.
+    pub stale: usize,
+    /// Contacts in replacement caches.
+    pub replacements: usize,
+}
+
+impl Table {
+    /// How full the table is. Cost: O(contacts).
+    #[must_use]
+    pub fn fill(&self) -> Fill {
+        let mut fill = Fill { buckets: self.buckets.len(), ..Fill::default() };
+        for peer in self.members() {
+            match peer.liveness() {
+                Liveness::Unverified => fill.unverified += 1,
+                Liveness::Good => fill.good += 1,
+                Liveness::Doubtful => fill.doubtful += 1,
+                Liveness::Stale => fill.stale += 1,
+            }
+        }
+        fill.replacements = self.buckets.iter().map(|b| b.replacements.len()).sum();
+        fill
+    }
+
+    /// Calls `probe` with every contact that failed, or never answered, and whose pause is
+    /// over. Returns whether there is any that is not good, due or not. O(contacts).
+    pub fn unsettled(&self, now: Nanos, mut probe: impl FnMut(Contact)) -> bool {
+        let now_s = now.seconds();
+        let mut any = false;
+        for peer in self.peers.iter().flatten().filter(|peer| !peer.is_good()) {
+            any = true;
+            // What was heard of just now is being probed already.
+            if peer.probe_after_s <= now_s && peer.seen_s.saturating_add(1) < now_s {
+                probe(peer.contact());
+            }
+        }
+        any
+    }
+
+    /// A random id in the range of each bucket that is farther than the closest
+    /// neighbour's: what a node looks up after it has joined (Kademlia §2.3).
+    /// At most `max` ids, farthest bucket first.
+    pub fn refresh_targets(&self, rng: &mut Rng, max: usize, mut target: impl FnMut(Id)) {
+        let nearest = self.members().map(|peer| self.own.distance(&peer.id)).min();
+        let shared = nearest.as_ref().map_or(0, Distance::leading_zeros);
+        let farther = |bucket: &&Bucket| bucket.start.shared_prefix(&self.own) < shared;
+        let mut depths = [0_usize; 161];
+        for bucket in self.buckets.iter().filter(farther) {
+            depths[usize::from(bucket.depth)] += 1;
+        }
+        let mut left = max;
+        for depth in 0..=Id::BITS {
+            if depths[usize::from(depth)] == 0 {
+                continue;
+            }
+            for bucket in self.buckets.iter().filter(|b| b.depth == depth).filter(farther) {
+                if left == 0 {
+                    return;
+                }
+                left -= 1;
+                target(random_in(bucket, rng));
+            }
+        }
+    }
+}
+
+fn random_in(bucket: &Bucket, rng: &mut Rng) -> Id {
+    let mut id = rng.id();
+    for bit in 0..bucket.depth {
+        id = id.with_bit(bit, bucket.start.bit(bit));
+    }
+    id
+}
