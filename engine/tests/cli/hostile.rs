@@ -97,7 +97,11 @@ fn each_kind_of_hostile_datagram_is_counted_by_its_reason() {
         bytes[8] += 4;
         bytes
     };
-    let forwarded = laid(head(Kind::FindNode), None, |emit| emit.extension(1, &[0; 40]).unwrap());
+    let forwarded = {
+        let mut head = head(Kind::FindNode);
+        head.flags = Flags::FORWARD.with(Flags::CLIENT).0.into();
+        laid(head, None, |emit| emit.extension(1, &[0; 40]).unwrap())
+    };
     let reply = {
         let mut head = head(Kind::Ping);
         head.flags = Flags::REPLY.0.into();
