@@ -102,7 +102,7 @@ impl Node {
         purpose: Purpose,
         out: &mut dyn Outbox,
     ) -> bool {
-        let intent = Intent { endpoint, expected, kind: Kind::Ping, purpose, is_retry: false };
+        let intent = Intent::new(endpoint, expected, Kind::Ping, purpose);
         let ask = Ask {
             intent,
             flags: Flags::default(),

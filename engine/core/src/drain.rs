@@ -66,7 +66,14 @@ impl Node {
     pub(crate) fn continue_drain(&mut self, now: Now, out: &mut dyn Outbox) {
         for _ in 0..RUNNING_MAX {
             let due = self.drain.as_ref().and_then(Drain::next_at);
-            if due.is_none_or(|at| now.mono < at) || self.operations.is_full() {
+            if due.is_none_or(|at| now.mono < at) {
+                break;
+            }
+            if self.operations.is_full() {
+                // No place is free: look again after the pause, not at once.
+                if let Some(drain) = self.drain.as_mut() {
+                    drain.next_at = now.mono.plus_ms(PAUSE_MS);
+                }
                 break;
             }
             let next = self.next_to_hand_over(now);

@@ -119,13 +119,7 @@ impl Node {
         if remaining_s == 0 {
             return;
         }
-        let intent = Intent {
-            endpoint: candidate.endpoint,
-            expected: candidate.id,
-            kind: Kind::Store,
-            purpose: Purpose::Cache,
-            is_retry: false,
-        };
+        let intent = Intent::new(candidate.endpoint, candidate.id, Kind::Store, Purpose::Cache);
         let record = Record { remaining_s, ..value.record() };
         let cas = U64::new(StoreBody::UNCONDITIONAL);
         let body = AskBody::Store(StoreBody { cas }, record);

@@ -268,13 +268,7 @@ impl Node {
         let families = self.config.families;
         let both = Flags::WANT4.with(Flags::WANT6);
         let flags = if families.v4 && families.v6 { both } else { Flags::default() };
-        let intent = Intent {
-            endpoint: candidate.endpoint,
-            expected: candidate.id,
-            kind,
-            purpose: Purpose::Operation(key),
-            is_retry: false,
-        };
+        let intent = Intent::new(candidate.endpoint, candidate.id, kind, Purpose::Operation(key));
         let target = *operation.lookup.target();
         operation.messages += 1;
         self.ask(now, &Ask { intent, flags, cookie: candidate.cookie, target, body }, out)

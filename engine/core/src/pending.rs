@@ -51,6 +51,13 @@ pub(crate) struct Intent {
     pub(crate) is_retry: bool,
 }
 
+impl Intent {
+    /// A first try.
+    pub(crate) fn new(endpoint: Endpoint, expected: Id, kind: Kind, purpose: Purpose) -> Self {
+        Self { endpoint, expected, kind, purpose, is_retry: false }
+    }
+}
+
 /// What became of a request without an answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Due {

@@ -56,13 +56,8 @@ impl Node {
         for candidate in &closest {
             operation.messages += 1;
             stored.asked += 1;
-            let intent = Intent {
-                endpoint: candidate.endpoint,
-                expected: candidate.id,
-                kind: Kind::Store,
-                purpose: Purpose::Operation(key),
-                is_retry: false,
-            };
+            let intent =
+                Intent::new(candidate.endpoint, candidate.id, Kind::Store, Purpose::Operation(key));
             let body = AskBody::Store(StoreBody { cas: U64::new(cas) }, value.record());
             let cookie = candidate.cookie;
             let ask = Ask { intent, flags: Flags::default(), cookie, target, body };

@@ -2,7 +2,7 @@
 
 use alloc::vec;
 
-use kdht_wire::{Emit, Endpoint, Fault, Head, Id, Kind, Record, ReplyBody};
+use kdht_wire::{Fault, Head, Kind, Record, ReplyBody};
 use zerocopy::byteorder::little_endian::U16;
 
 use crate::command::{Outcome, Stored};
@@ -39,9 +39,11 @@ impl Node {
             self.counters.refuse(Refusal::Recurse);
             return self.fault(now, asked, Fault::Recurse, 0, out);
         }
-        self.begin_recursion(now, head.target, goal, asker, out);
+        let audience = Audience::Askers(vec![asker]);
+        self.begin_operation(now, head.target, goal, audience, out);
     }
 
+    /// Answers one of those who asked with RECURSE.
     pub(crate) fn answer_asker(
         &mut self,
         now: Now,
@@ -56,6 +58,16 @@ impl Node {
             Goal::Put { .. } => Kind::Store,
             _ => Kind::FindNode,
         };
+        let head = Head::request(kind, asker.tx_id, target, asker.id);
+        let asked = Asked {
+            route: &asker.route,
+            head: &head,
+            // It was, when it asked.
+            proven: true,
+            fresh_cookie: self.cookies.check(&asker.route.peer, 0, now.mono).fresh,
+            reply_len_max: usize::MAX,
+            source: 0,
+        };
         match outcome {
             Outcome::Nodes | Outcome::NotFound => {
                 let mut closest = crate::closest::Closest::empty();
@@ -64,7 +76,7 @@ impl Node {
                     closest.push(kdht_wire::Contact::new(candidate.id, candidate.endpoint));
                 }
                 let tell_total = kind == Kind::FindNode;
-                self.reply_to_asker(now, asker, kind, &target, out, |emit, observed| {
+                self.reply(now, &asked, kind, out, |emit, observed| {
                     emit_contacts(emit, observed, closest.as_slice(), tell_total);
                 });
             }
@@ -75,79 +87,23 @@ impl Node {
                 let records = records
                     .map(|(index, value)| Record { cursor: at(index), ..value.record() })
                     .filter(|record| record.cursor >= asker.cursor);
-                self.reply_to_asker(now, asker, kind, &target, out, |emit, observed| {
+                self.reply(now, &asked, kind, out, |emit, observed| {
                     emit_records(emit, observed, *total, records);
                 });
             }
             Outcome::Stored(Stored { acknowledged, durability: Some(durability), .. }) => {
-                self.reply_to_asker(now, asker, kind, &target, out, |emit, observed| {
+                self.reply(now, &asked, kind, out, |emit, observed| {
                     emit.head().arg = *durability as u8;
                     let _ = emit.body(&ReplyBody { observed, total: U16::new(*acknowledged) });
                 });
             }
             Outcome::Stored(stored) => {
                 let fault = stored.fault.unwrap_or(Fault::Recurse);
-                self.fault_to_asker(now, asker, fault, stored.sequence, out);
+                self.fault(now, &asked, fault, stored.sequence, out);
             }
             Outcome::Reply { .. } | Outcome::Unanswered => {
-                self.fault_to_asker(now, asker, Fault::Recurse, 0, out);
+                self.fault(now, &asked, Fault::Recurse, 0, out);
             }
         }
-    }
-
-    pub(crate) fn begin_recursion(
-        &mut self,
-        now: Now,
-        target: Id,
-        goal: Goal,
-        asker: Asker,
-        out: &mut dyn Outbox,
-    ) {
-        self.begin_operation(now, target, goal, Audience::Askers(vec![asker]), out);
-    }
-
-    /// Answers those who asked with RECURSE.
-    pub(crate) fn reply_to_asker(
-        &mut self,
-        now: Now,
-        asker: &Asker,
-        kind: Kind,
-        target: &Id,
-        out: &mut dyn Outbox,
-        fill: impl FnOnce(&mut Emit<'_, '_>, Endpoint),
-    ) {
-        let head = Head::request(kind, asker.tx_id, *target, asker.id);
-        let checked = self.cookies.check(&asker.route.peer, 0, now.mono);
-        let asked = Asked {
-            route: &asker.route,
-            head: &head,
-            proven: true,
-            fresh_cookie: checked.fresh,
-            reply_len_max: usize::MAX,
-            source: 0,
-        };
-        self.reply(now, &asked, kind, out, fill);
-    }
-
-    /// Tells an asker that its recursion came to nothing.
-    pub(crate) fn fault_to_asker(
-        &mut self,
-        now: Now,
-        asker: &Asker,
-        fault: Fault,
-        sequence: u64,
-        out: &mut dyn Outbox,
-    ) {
-        let head = Head::request(Kind::Fault, asker.tx_id, Id::ZERO, asker.id);
-        let checked = self.cookies.check(&asker.route.peer, 0, now.mono);
-        let asked = Asked {
-            route: &asker.route,
-            head: &head,
-            proven: true,
-            fresh_cookie: checked.fresh,
-            reply_len_max: usize::MAX,
-            source: 0,
-        };
-        self.fault(now, &asked, fault, sequence, out);
     }
 }

@@ -3,9 +3,13 @@
 
 use std::collections::{HashMap, HashSet};
 
+use kdht_wire::{Contact, Endpoint, Id};
+
 use super::*;
-use crate::contact::DISPLACE_FAILURES;
-use crate::time::NS_PER_S;
+use crate::bucket::{Bucket, REPLACEMENTS_MAX};
+use crate::contact::{Answer, DISPLACE_FAILURES, Liveness, Peer};
+use crate::rng::Rng;
+use crate::time::{NS_PER_S, Nanos};
 
 const START_S: u64 = 1_000;
 

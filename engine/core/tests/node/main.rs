@@ -1,0 +1,16 @@
+//! The core as a whole: real nodes, virtual time, hostile strangers.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod amplification;
+mod hostile;
+mod joining;
+mod keyed;
+mod lookups;
+mod memory;
+mod order;
+mod recursion;
+mod spoofing;
+mod values;

@@ -1,0 +1,114 @@
+//! What a node costs, and that serving costs no allocation.
+
+use allocation_counter::measure;
+use kdht_core::{Config, Limits, Node, Route, ThrottleConfig};
+use kdht_wire::{Contact, Kind, Publisher, Record, key_of_value};
+
+use crate::common::{Reply, Request, START, Solo, Tray, address, is_reply, rng};
+
+/// As a simulator would make a node.
+fn small(k: u8) -> Config {
+    Config {
+        k,
+        contacts_max: 400,
+        pending_max: 64,
+        operations_max: 8,
+        recursions_max: 0,
+        throttle: ThrottleConfig { slots: 0, ..ThrottleConfig::default() },
+        store: Limits { bytes_max: 1 << 16, ..Limits::default() },
+        ..Config::default()
+    }
+}
+
+#[test]
+fn a_node_with_142_contacts_costs_at_most_14_kib() {
+    for k in [20, 8] {
+        let mut rng = rng(1);
+        let (id, seed) = (rng.id(), rng.secret());
+        // Enough under each bit of the own id that each bucket is full.
+        let contacts: Vec<Contact> = (0..600)
+            .map(|at| {
+                let depth = u8::try_from(at % 20).unwrap();
+                let prefix = (0..depth).fold(rng.id(), |new, bit| new.with_bit(bit, id.bit(bit)));
+                Contact::new(prefix.with_bit(depth, !id.bit(depth)), address(at))
+            })
+            .collect();
+        let mut tray = Tray::new(64);
+        let mut pongs: Vec<(usize, Vec<u8>)> = Vec::with_capacity(4);
+        let mut held = 0;
+        let mut node = None;
+        let memory = measure(|| {
+            let made = node.insert(Node::new(id, small(k), seed, START));
+            for contact in &contacts {
+                if held == 142 {
+                    break;
+                }
+                let mut request = [0; 72];
+                request.copy_from_slice(&Request::new(Kind::Ping, contact.id, contact.id).bytes());
+                let route = Route::to(contact.endpoint);
+                made.handle_datagram(START, &route, &request, &mut tray);
+                let probe = tray.iter().position(|(_, bytes)| !is_reply(bytes));
+                if let Some(probe) = probe {
+                    let (_, bytes) = tray.iter().nth(probe).unwrap();
+                    let pong = Reply::default().bytes(bytes, contact.id, contact.endpoint);
+                    pongs.push((probe, pong));
+                }
+                tray.clear();
+                for (_, pong) in pongs.drain(..) {
+                    made.handle_datagram(START, &route, &pong, &mut tray);
+                }
+                tray.clear();
+                held = made.good_contacts().count();
+            }
+        });
+        let node = node.unwrap();
+        assert_eq!(node.good_contacts().count(), 142, "k {k}");
+        let own = i64::try_from(size_of::<Node>()).unwrap();
+        let total = own + memory.bytes_current;
+        assert!(total <= 14_336, "k {k}: {own} + {} bytes", memory.bytes_current);
+    }
+}
+
+#[test]
+fn serving_allocates_nothing() {
+    let (mut solo, known) = Solo::with_contacts(2, Config::default(), 200);
+    let value = [7; 700];
+    let key = key_of_value(&value);
+    let from = known[5].endpoint;
+    let cookie = solo.cookie(&from);
+    let record = Record::whole(Publisher::Immutable, 86_400, &value).unwrap();
+    solo.hand(&from, &Request::store(key, known[5].id, record, cookie).bytes());
+    assert_eq!(solo.node.usage().values, 1);
+    solo.wait_ms(5_000);
+    let mut rng = rng(22);
+    for (kind, hit) in [
+        (Kind::Ping, false),
+        (Kind::FindNode, false),
+        (Kind::FindValue, true),
+        (Kind::FindValue, false),
+    ] {
+        let requests: Vec<(Route, Vec<u8>)> = (0..100)
+            .map(|at| {
+                let asker = &known[at];
+                let target = if hit { key } else { rng.id() };
+                let request = Request::new(kind, target, asker.id);
+                let cookie = if asker.endpoint == from { cookie } else { 0 };
+                let request = Request { cookie, len_min: 411, ..request };
+                (Route::to(asker.endpoint), request.bytes())
+            })
+            .collect();
+        let Solo { node, now, tray } = &mut solo;
+        let served = node.counters().replies_out.of(kind);
+        let memory = measure(|| {
+            for _ in 0..100 {
+                now.mono = now.mono.plus_ms(20);
+                for (route, bytes) in &requests {
+                    node.handle_datagram(*now, route, bytes, tray);
+                    tray.clear();
+                }
+            }
+        });
+        assert_eq!(node.counters().replies_out.of(kind) - served, 10_000, "{kind:?}, hit {hit}");
+        assert_eq!(memory.count_total, 0, "{kind:?}, hit {hit}");
+    }
+}
