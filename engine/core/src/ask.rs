@@ -18,10 +18,13 @@ use crate::time::Now;
 /// more than this many datagrams to it, or to all others together.
 pub(crate) const PROBES_MAX: usize = 32;
 
-/// Bytes that draw a whole FIND_NODE reply without a cookie.
-const FIND_NODE_LEN_MIN: usize = 300;
-/// Bytes that draw any reply without a cookie.
-const FIND_VALUE_LEN_MIN: usize = 411;
+/// Bytes that draw a PING reply without a cookie, and the two pings by which the other side
+/// gets to know us.
+const PING_LEN_MIN: usize = 88;
+/// Bytes that draw a whole FIND_NODE reply and two pings without a cookie.
+const FIND_NODE_LEN_MIN: usize = 352;
+/// Bytes that draw any reply and two pings without a cookie.
+const FIND_VALUE_LEN_MIN: usize = 464;
 
 /// One request, ready to be laid out.
 pub(crate) struct Ask<'a> {
@@ -211,6 +214,7 @@ fn lay_out(
         }
     }
     match ask.intent.kind {
+        Kind::Ping if ask.intent.purpose == Purpose::Bootstrap => emit.pad_to(PING_LEN_MIN),
         Kind::FindNode if unproven => emit.pad_to(FIND_NODE_LEN_MIN),
         Kind::FindValue if unproven => emit.pad_to(FIND_VALUE_LEN_MIN),
         _ => {}

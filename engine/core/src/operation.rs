@@ -91,12 +91,13 @@ pub(crate) struct Operations {
     places_max: usize,
     count: usize,
     begun: u64,
+    generation: u32,
 }
 
 impl Operations {
     pub(crate) fn new(places_max: u16) -> Self {
         let places_max = usize::from(places_max);
-        Self { places: Vec::new(), places_max, count: 0, begun: 0 }
+        Self { places: Vec::new(), places_max, count: 0, begun: 0, generation: 0 }
     }
 
     /// Operations under way.
@@ -120,12 +121,19 @@ impl Operations {
             self.places.push((0, None));
             self.places.len() - 1
         });
-        let (generation, held) = &mut self.places[place];
-        *generation = generation.wrapping_add(1);
-        *held = Some(operation);
+        self.generation = self.generation.wrapping_add(1);
+        self.places[place] = (self.generation, Some(operation));
         self.count += 1;
         // `places_max` fits in 16 bits.
-        OperationKey { place: u16::try_from(place).unwrap_or(u16::MAX), generation: *generation }
+        let generation = self.generation;
+        OperationKey { place: u16::try_from(place).unwrap_or(u16::MAX), generation }
+    }
+
+    /// Gives memory back while nothing is under way.
+    pub(crate) fn release(&mut self) {
+        if self.count == 0 {
+            self.places = Vec::new();
+        }
     }
 
     /// Takes an operation out to work on it; [`Operations::put_back`] returns it.

@@ -201,6 +201,13 @@ impl Requests {
         self.places.iter().flatten().any(|pending| pending.endpoint == *endpoint)
     }
 
+    /// Gives memory back while nothing is in flight.
+    pub(crate) fn release(&mut self) {
+        if self.free.len() == self.places.len() {
+            (self.places, self.free) = (Vec::new(), Vec::new());
+        }
+    }
+
     fn forget(&mut self, place: usize) -> Option<Pending> {
         let pending = self.places[place].take()?;
         self.probes -= usize::from(pending.purpose == Purpose::Probe);

@@ -80,6 +80,7 @@ impl Node {
             // Dropped without a FAULT: the reply would be the origin's, not the sender's.
             return self.counters.refuse(Refusal::Forward);
         }
+        let drawn_before = self.counters.bytes_out;
         let recurse = head.flags().has(Flags::RECURSE);
         match &message.body {
             Body::Ping => self.serve_ping(now, &asked, out),
@@ -100,7 +101,11 @@ impl Node {
             // Replies are told apart before; there is no other request.
             _ => {}
         }
-        let is_node = !head.flags().has(Flags::CLIENT) && route.peer.is_reachable();
+        // Whoever is new is pinged, at most this often before it is forgotten: that counts
+        // as drawn by the request, too.
+        let drawn = self.counters.bytes_out - drawn_before + 2 * self.ping_len();
+        let is_paid = asked.proven || drawn <= asked.reply_len_max as u64;
+        let is_node = is_paid && !head.flags().has(Flags::CLIENT) && route.peer.is_reachable();
         if is_node && self.has_family_of(&route.peer) {
             let advice = self.table_of(&route.peer).sighted(&head.sender, &route.peer, now.mono);
             self.follow(now, advice, out);
@@ -269,6 +274,12 @@ impl Node {
         let now_s = u64::from(now.mono.seconds());
         let held = self.store.values(now_s, key, &Filter::Signed(tail.public_key));
         held.from(0).any(|held| held.publisher == record.publisher && held.value == record.value)
+    }
+
+    /// Bytes of a PING of ours.
+    fn ping_len(&self) -> u64 {
+        let mac_len = if self.config.keys.is_keyed() { MAC_LEN } else { 0 };
+        (HEAD_LEN + mac_len) as u64
     }
 
     /// Who is answerable for what comes from `peer`.

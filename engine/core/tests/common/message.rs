@@ -43,6 +43,11 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// The first PING of a node that wants to be known: it pays for the pings that follow.
+    pub(crate) fn hello(id: Id) -> Self {
+        Self { len_min: 88, ..Self::new(Kind::Ping, id, id) }
+    }
+
     pub(crate) fn store(target: Id, sender: Id, record: Record<'a>, cookie: u64) -> Self {
         Self { record: Some(record), cookie, ..Self::new(Kind::Store, target, sender) }
     }

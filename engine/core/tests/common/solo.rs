@@ -35,7 +35,7 @@ impl Solo {
 
     /// Lets `contact` ask, and answers the ping that follows.
     pub(crate) fn befriend(&mut self, contact: &Contact) {
-        let ping = Request::new(Kind::Ping, contact.id, contact.id).bytes();
+        let ping = Request::hello(contact.id).bytes();
         for sent in self.hand(&contact.endpoint, &ping) {
             if sent.to == contact.endpoint && !is_reply(&sent.bytes) {
                 let pong = Reply::default().bytes(&sent.bytes, contact.id, endpoint("9.9.9.9:9"));

@@ -197,3 +197,28 @@ fn two_nodes_of_different_versions_fall_silent_after_one_fault() {
     assert!(old.hand(&new_at, &fault).is_empty());
     assert_eq!(old.node.counters().refused(Refusal::Version), 2);
 }
+
+/// Replies and the pings that follow, to an endpoint that never answers, over two minutes.
+#[test]
+fn a_silent_victim_draws_no_more_than_three_times_what_was_sent_in_its_name() {
+    let (mut solo, held) = node_with_value(5);
+    let mut rng = rng(55);
+    let mut number = 20_000;
+    for kind in [Kind::Ping, Kind::FindNode, Kind::FindValue, Kind::Store] {
+        for len_min in [0, 80, 88, 100, 200, 300, 352, 411, 464, 800, 1_232] {
+            number += 1;
+            let victim = address(number);
+            let value = [3; 40];
+            let record = Some(Record::whole(Publisher::Immutable, 600, &value).unwrap());
+            let request = Request { len_min, record, ..Request::new(kind, held, rng.id()) };
+            let asked = request.bytes();
+            let mut sent = solo.hand(&victim, &asked);
+            for _ in 0..240 {
+                sent.extend(solo.wait_ms(500));
+            }
+            let drawn: usize = sent.iter().filter(|s| s.to == victim).map(|s| s.bytes.len()).sum();
+            let len = asked.len();
+            assert!(drawn <= 3 * len, "{kind:?} of {len} bytes drew {drawn}");
+        }
+    }
+}

@@ -94,20 +94,24 @@ fn a_killed_node_that_starts_again_finds_its_neighbours() {
 
 #[test]
 fn a_higher_alpha_cuts_latency() {
+    // Newcomers of the same network that differ in alpha only.
     let constant = Conditions { delay_ms: (50, 50), ..Conditions::CALM };
-    let mean_ms = |alpha: u8| {
-        let mut net = Net::joined(8, constant, 100, &config(8, alpha));
-        let elapsed: u64 = (0..40)
+    let mut net = Net::joined(8, constant, 200, &config(3, 3));
+    let means = [1, 3, 8].map(|alpha| {
+        let elapsed_ms: u64 = (0..80)
             .map(|_| {
-                let asker = net.below(100);
+                let asker = net.add(Config { client: true, ..config(3, alpha) });
+                let by = net.below(200);
+                net.join(asker, &[by]);
+                net.run_until(60_000, |net| net.has_joined(asker));
                 let target = net.rng.id();
                 net.run(asker, Command::FindNode { target }).elapsed_ns / 1_000_000
             })
             .sum();
-        elapsed / 40
-    };
-    let means = [1, 3, 8].map(mean_ms);
+        elapsed_ms / 80
+    });
     assert!(means[0] > means[1] && means[1] > means[2], "{means:?} ms");
+    assert!(5 * means[2] < 4 * means[0], "{means:?} ms");
 }
 
 #[test]
@@ -148,7 +152,7 @@ fn net_with_stranger(seed: u64, honest: usize) -> (Net, Contact) {
 
 /// The stranger pings `at` and is pinged in turn.
 fn introduce(net: &mut Net, stranger: &Contact, at: usize) {
-    let ping = crate::common::Request::new(Kind::Ping, stranger.id, stranger.id).bytes();
+    let ping = crate::common::Request::hello(stranger.id).bytes();
     let to = net.endpoint(at);
     net.send(crate::common::Datagram { from: stranger.endpoint, to, bytes: ping });
     net.run_for(3_000);

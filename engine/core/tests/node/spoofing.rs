@@ -73,7 +73,7 @@ fn requests_in_a_victims_name_draw_few_probes() {
     };
     for round in 0..10_000 {
         let id = rng.id();
-        count(&solo.hand(&victim, &Request::new(Kind::Ping, id, id).bytes()));
+        count(&solo.hand(&victim, &Request::hello(id).bytes()));
         if round % 10 == 0 {
             count(&solo.wait_ms(10));
         }
@@ -90,7 +90,7 @@ fn an_asker_at_an_address_that_names_no_host_is_not_inserted() {
     let mut solo = Solo::new(3, Config::default());
     for from in ["80.0.0.1:0", "0.0.0.0:4000", "224.0.0.1:4000", "255.255.255.255:4000"] {
         let id = Id([0x44; 20]);
-        solo.hand(&endpoint(from), &Request::new(Kind::Ping, id, id).bytes());
+        solo.hand(&endpoint(from), &Request::hello(id).bytes());
         assert_eq!(solo.node.members().count(), 0, "{from}");
     }
 }

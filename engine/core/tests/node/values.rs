@@ -239,7 +239,7 @@ fn net_with_liar(
         };
         vec![Datagram { from: sent.to, to: sent.from, bytes }]
     });
-    let ping = crate::common::Request::new(Kind::Ping, liar.id, liar.id).bytes();
+    let ping = crate::common::Request::hello(liar.id).bytes();
     let to = net.endpoint(0);
     net.send(Datagram { from: liar.endpoint, to, bytes: ping });
     net.run_for(3_000);
