@@ -5,6 +5,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::endpoint::Endpoint;
 use crate::id::Id;
+use crate::record::{Publisher, Record};
 
 /// One node as others are told of it (§4). `struct kdht_contact` in the C header.
 #[derive(
@@ -123,6 +124,20 @@ pub enum Filter {
     Signed([u8; 32]),
     /// The plain value of this publisher.
     Plain(Id),
+}
+
+impl Filter {
+    /// Whether a value is one of those wanted. An asker checks this itself: a reply may
+    /// hold whatever its sender likes.
+    #[must_use]
+    pub fn passes(&self, record: &Record<'_>) -> bool {
+        match (self, record.publisher) {
+            (Self::Any, _) | (Self::Immutable, Publisher::Immutable) => true,
+            (Self::Signed(wanted), Publisher::Signed(tail)) => *wanted == tail.public_key,
+            (Self::Plain(wanted), Publisher::Plain(id)) => wanted == id,
+            _ => false,
+        }
+    }
 }
 
 impl FindValueBody {

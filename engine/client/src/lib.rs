@@ -37,6 +37,9 @@ pub use value::{immutable_value, plain_value, signed_value};
 
 use socket::{Clock, Socket};
 
+/// How long after the first entry node's answer the others' are waited for.
+const ENTRY_GRACE: Duration = Duration::from_millis(200);
+
 /// How a client is made.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -95,8 +98,9 @@ impl Client {
         Ok(Self { node, socket, clock, attempts: options.attempts.max(1) })
     }
 
-    /// Opens a client that knows the network through whichever of `via` answers; all must
-    /// be of one address family.
+    /// Opens a client that knows the network through those of `via` that answer within
+    /// 0.2 s of the first; all must be of one address family. More than one keeps a lying
+    /// entry node from being all that the client knows.
     ///
     /// # Errors
     /// [`ClientError::NoEntry`] names who did not answer, and what was tried.
@@ -112,12 +116,18 @@ impl Client {
             for addr in via {
                 waiting.push(client.begin(ping((*addr).into()))?);
             }
+            let mut deadline = None;
+            let mut has_entry = false;
             while !waiting.is_empty() {
-                let report = client.next_report()?;
+                let Some(report) = client.next_report(deadline)? else { break };
                 waiting.retain(|operation| *operation != report.operation);
                 if matches!(report.outcome, Outcome::Reply { .. }) {
-                    return Ok(client);
+                    has_entry = true;
+                    deadline.get_or_insert_with(|| Instant::now() + ENTRY_GRACE);
                 }
+            }
+            if has_entry {
+                return Ok(client);
             }
         }
         let (attempts, elapsed) = (client.attempts, started.elapsed());
@@ -209,9 +219,9 @@ impl Client {
     fn run(&mut self, command: Command) -> Result<Report, ClientError> {
         let operation = self.begin(command)?;
         loop {
-            let report = self.next_report()?;
-            if report.operation == operation {
-                return Ok(report);
+            match self.next_report(None)? {
+                Some(report) if report.operation == operation => return Ok(report),
+                _ => {}
             }
         }
     }
@@ -221,20 +231,25 @@ impl Client {
         begun.map_err(ClientError::Refused)
     }
 
-    /// Lets the node work until one of its operations is done. Every operation ends by its
-    /// requests' timeouts, so this returns.
-    fn next_report(&mut self) -> Result<Report, ClientError> {
+    /// Lets the node work until one of its operations is done, or the deadline is over.
+    /// Every operation ends by its requests' timeouts, so this returns.
+    fn next_report(&mut self, deadline: Option<Instant>) -> Result<Option<Report>, ClientError> {
         loop {
             while let Some(event) = self.node.poll_event() {
                 if let Event::Done(report) = event {
-                    return Ok(report);
+                    return Ok(Some(report));
                 }
+            }
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(None);
             }
             let now = self.clock.now();
             let wait = match self.node.poll_timeout() {
                 Some(at) => Duration::from_nanos(at.since(now.mono)),
                 None => Duration::from_secs(1),
             };
+            let wait = left.map_or(wait, |left| wait.min(left));
             if let Some((route, len)) = self.socket.receive(wait).map_err(ClientError::Host)? {
                 let now = self.clock.now();
                 let datagram = self.socket.received(len);

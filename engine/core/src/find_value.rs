@@ -3,9 +3,7 @@
 use alloc::vec::Vec;
 
 use kdht_store::{Storage, verify};
-use kdht_wire::{
-    Filter, Flags, Id, Kind, Message, Publisher, Record, Records, ReplyBody, StoreBody,
-};
+use kdht_wire::{Filter, Flags, Id, Kind, Message, Record, Records, ReplyBody, StoreBody};
 use zerocopy::byteorder::little_endian::U64;
 
 use crate::ask::{Ask, AskBody};
@@ -48,7 +46,7 @@ impl Node {
             if record.is_announced() || found.values.len() >= usize::from(*values_max) {
                 continue;
             }
-            if !filter_passes(filter, &record) || verify(&target, &record).is_err() {
+            if !filter.passes(&record) || verify(&target, &record).is_err() {
                 self.counters.values_unproven += 1;
                 continue;
             }
@@ -150,13 +148,4 @@ fn done_with_values(operation: &mut Operation) -> Step {
     let hops = operation.lookup.candidate_mut(&id, &endpoint).map_or(0, |c| c.hop);
     let Found { values, total, holder, .. } = found;
     Step::Done(Outcome::Values { values, total, holder }, hops)
-}
-
-fn filter_passes(filter: &Filter, record: &Record<'_>) -> bool {
-    match (filter, record.publisher) {
-        (Filter::Any, _) | (Filter::Immutable, Publisher::Immutable) => true,
-        (Filter::Signed(wanted), Publisher::Signed(tail)) => *wanted == tail.public_key,
-        (Filter::Plain(wanted), Publisher::Plain(id)) => wanted == id,
-        _ => false,
-    }
 }

@@ -16,6 +16,10 @@ pub(crate) const CANDIDATES_MAX: usize = 64;
 /// Candidates at one endpoint: a lookup does not become a flood of one address because
 /// replies name it under many ids.
 pub(crate) const SAME_ENDPOINT_MAX: usize = 2;
+/// Candidates at one globally routable address, whatever their ports, for the same reason.
+pub(crate) const SAME_IP_MAX: usize = 4;
+/// Endpoints of one id: who names a node falsely does not hide it from the lookup.
+pub(crate) const SAME_ID_MAX: usize = 2;
 
 /// Requests of one lookup, whatever its answers name: colluders who invent an endless
 /// row of ever nearer ids end it there. Honest lookups need a tenth of it.
@@ -105,17 +109,22 @@ impl Lookup {
     /// Adds a node that we know or were told of at discovery depth `hop`. Returns whether
     /// it is nearer than every candidate before it.
     pub fn learn(&mut self, contact: &Contact, hop: u8) -> bool {
-        let same_endpoint = |c: &&Candidate| c.endpoint == contact.endpoint;
         if contact.id == self.own
             || contact.id == Id::ZERO
             || !contact.endpoint.is_reachable()
-            || self.candidates.iter().filter(same_endpoint).count() >= SAME_ENDPOINT_MAX
+            || self.is_crowded(&contact.endpoint)
         {
             return false;
         }
         let distance = contact.id.distance(&self.target);
         let at = self.candidates.partition_point(|c| self.distance(c) < distance);
-        if self.candidates.get(at).is_some_and(|c| c.id == contact.id) {
+        let same_id = self.candidates[at..].iter().take_while(|c| c.id == contact.id);
+        let (mut count, mut is_known) = (0, false);
+        for candidate in same_id {
+            count += 1;
+            is_known |= candidate.endpoint == contact.endpoint;
+        }
+        if is_known || count >= SAME_ID_MAX {
             return false;
         }
         if self.candidates.len() >= CANDIDATES_MAX {
@@ -138,8 +147,8 @@ impl Lookup {
             rtt_us: 0,
             cookie: 0,
         };
-        self.candidates.insert(at, candidate);
-        at == 0
+        self.candidates.insert(at + count, candidate);
+        at + count == 0
     }
 
     /// The next node to ask, or nothing while enough are in flight or none is left among
@@ -166,7 +175,8 @@ impl Lookup {
     pub fn candidate_mut(&mut self, id: &Id, endpoint: &Endpoint) -> Option<&mut Candidate> {
         let distance = id.distance(&self.target);
         let at = self.candidates.partition_point(|c| self.distance(c) < distance);
-        self.candidates.get_mut(at).filter(|c| c.id == *id && c.endpoint == *endpoint)
+        let mut same_id = self.candidates[at..].iter_mut().take_while(|c| c.id == *id);
+        same_id.find(|c| c.endpoint == *endpoint)
     }
 
     /// `id` answered and named `contacts`.
@@ -223,6 +233,18 @@ impl Lookup {
         (all_answered || exhausted) && (enough || self.count(Standing::Slow) == 0)
     }
 
+    /// Whether as many candidates as may be stand at this endpoint, or at its address where
+    /// that is globally routable.
+    fn is_crowded(&self, endpoint: &Endpoint) -> bool {
+        let is_local = endpoint.is_loopback() || endpoint.is_private();
+        let (mut same_endpoint, mut same_ip) = (0, 0);
+        for candidate in &self.candidates {
+            same_endpoint += usize::from(candidate.endpoint == *endpoint);
+            same_ip += usize::from(candidate.endpoint.ip == endpoint.ip);
+        }
+        same_endpoint >= SAME_ENDPOINT_MAX || same_ip >= SAME_IP_MAX && !is_local
+    }
+
     fn count(&self, standing: Standing) -> usize {
         self.candidates.iter().filter(|c| c.standing == standing).count()
     }
@@ -241,4 +263,47 @@ pub struct Answered {
     pub cookie: u64,
     /// Whether it was asked for a value and holds none.
     pub lacked_value: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contact(id: u8, endpoint: &str) -> Contact {
+        let addr: core::net::SocketAddr = endpoint.parse().unwrap();
+        Contact::new(Id([id; 20]), addr.into())
+    }
+
+    fn lookup() -> Lookup {
+        Lookup::new(Id([9; 20]), Id([8; 20]), 3, 20)
+    }
+
+    #[test]
+    fn a_false_endpoint_does_not_hide_the_true_one() {
+        let mut lookup = lookup();
+        lookup.learn(&contact(1, "20.0.0.1:1"), 1);
+        lookup.learn(&contact(1, "20.0.0.2:2"), 1);
+        lookup.learn(&contact(1, "20.0.0.2:2"), 1);
+        lookup.learn(&contact(1, "20.0.0.3:3"), 1);
+        assert_eq!(lookup.candidates().len(), SAME_ID_MAX);
+        let (lie, truth) = (contact(1, "20.0.0.1:1"), contact(1, "20.0.0.2:2"));
+        assert_eq!(lookup.next_to_ask().map(|c| c.endpoint), Some(lie.endpoint));
+        lookup.failed(&lie.id, &lie.endpoint);
+        assert_eq!(lookup.next_to_ask().map(|c| c.endpoint), Some(truth.endpoint));
+        lookup.answered(&truth.id, &truth.endpoint, &[], Answered::default());
+        assert!(lookup.is_done());
+        let found: Vec<_> = lookup.closest().map(|c| c.endpoint).collect();
+        assert_eq!(found, [truth.endpoint]);
+    }
+
+    #[test]
+    fn few_candidates_stand_at_one_routable_address_and_many_at_a_local_one() {
+        for (ip, wanted) in [("20.0.0.1", SAME_IP_MAX), ("127.0.0.1", 40), ("10.0.0.1", 40)] {
+            let mut lookup = lookup();
+            for port in 1..=40 {
+                lookup.learn(&contact(port + 10, &format!("{ip}:{port}")), 1);
+            }
+            assert_eq!(lookup.candidates().len(), wanted, "{ip}");
+        }
+    }
 }
