@@ -6,10 +6,13 @@
 //! that turns one or more shards. ARCHITECTURE.md has the picture.
 #![deny(unsafe_code)]
 
+mod any_shard;
 pub mod control;
+mod executor;
 #[allow(unsafe_code)]
 pub mod io;
 pub mod network_key;
+mod pace;
 mod runner;
 pub mod settings;
 mod shard;
@@ -17,8 +20,10 @@ pub mod state;
 pub mod status;
 pub mod swarm;
 
-pub use runner::{CallError, NodeHandle, Runner, RunnerError};
-pub use shard::{Drained, JoinNews, Shard, ShardRequest, Turn};
+pub use any_shard::AnyShard;
+pub use pace::{PollPolicy, UnknownPolicy};
+pub use runner::{CallError, NodeHandle, Picked, Runner, RunnerError};
+pub use shard::{Drained, JoinNews, Shard, ShardRequest, Tuning, Turn};
 
 use io::Moment;
 use kdht_core::{Nanos, Now};

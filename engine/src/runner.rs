@@ -1,4 +1,5 @@
-//! A pinned thread that turns shards: ppoll between turns, nothing shared.
+//! A pinned thread that turns shards, nothing shared: over io_uring with an executor, over
+//! sockets with ppoll between turns.
 
 use std::error::Error;
 use std::fmt;
@@ -6,12 +7,18 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use kdht_core::{Command, CommandError, Nanos, Report};
+use kdht_core::{Command, CommandError, Nanos, Node, Report};
 use kdht_wire::{Contact, Endpoint};
 
-use crate::io::{Datapath, Mmsg, Moment, PinError, SharedFd, Waiter, Waker, Wakeup, pin_to};
-use crate::shard::{Drained, JoinNews, Shard, ShardRequest};
-use crate::status::Status;
+use crate::any_shard::AnyShard;
+use crate::executor::{self, Executor};
+use crate::io::{
+    DatapathChoice, DatapathKind, Moment, OpenError, PinError, SharedFd, Socket, UringUnavailable,
+    Waiter, Waker, Wakeup, pin_to,
+};
+use crate::pace::{Pace, PollPolicy, Round};
+use crate::shard::{Drained, JoinNews, ShardRequest, Tuning};
+use crate::status::{Members, Status};
 
 /// Messages that wait for a runner at most; more are refused to the caller.
 const MAILBOX_MAX: usize = 4_096;
@@ -27,6 +34,16 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Runner {
     mailbox: Mailbox,
     thread: Option<JoinHandle<()>>,
+    picked: Picked,
+}
+
+/// What a runner moves datagrams with, and why not with io_uring.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Picked {
+    /// The datapath.
+    pub kind: DatapathKind,
+    /// What stands against io_uring, if it was wanted and is not used.
+    pub why_not_uring: Option<UringUnavailable>,
 }
 
 /// Reaches one node from other threads.
@@ -43,6 +60,8 @@ pub enum RunnerError {
     Pin(PinError),
     /// The host gave no thread or no descriptor.
     Host(std::io::Error),
+    /// io_uring is asked for and cannot be had.
+    Uring(UringUnavailable),
 }
 
 /// Why a call to a node brought nothing.
@@ -56,6 +75,8 @@ pub enum CallError {
     Late,
     /// The node would not begin.
     Refused(CommandError),
+    /// The shard's datapath is none that the runner can wait for.
+    Foreign(DatapathKind),
 }
 
 enum Message {
@@ -64,7 +85,7 @@ enum Message {
         request: ShardRequest,
     },
     /// Another shard, at the next free number, which is told.
-    Add(Box<Shard<Mmsg>>, Sender<usize>),
+    Add(AnyShard, Sender<usize>),
     /// Drop a shard, close its sockets, and say what it had counted.
     Remove(usize, Sender<Box<Status>>),
     Stop,
@@ -77,38 +98,115 @@ struct Mailbox {
 }
 
 impl Runner {
-    /// Starts a thread without shards, pinned to `core` if one is given.
+    /// Starts a thread without shards, pinned to `core` if one is given, that sleeps in
+    /// ppoll and takes any datapath.
     ///
     /// # Errors
     /// [`RunnerError`] if the core cannot be had or the host is out of descriptors.
     pub fn start(core: Option<usize>) -> Result<Self, RunnerError> {
+        let picked = Picked { kind: DatapathKind::Mmsg, why_not_uring: None };
+        Self::spawn(core, picked, PollPolicy::Sleep)
+    }
+
+    /// Starts a thread without shards, pinned to `core` if one is given: an executor for
+    /// io_uring if `choice` wants it and the host allows it, otherwise as
+    /// [`Runner::start`]. What was picked is logged, and told by [`Runner::picked`].
+    ///
+    /// # Errors
+    /// [`RunnerError`] if the core cannot be had, the host is out of descriptors, or
+    /// io_uring alone is asked for and cannot be had.
+    pub fn start_with(
+        core: Option<usize>,
+        choice: DatapathChoice,
+        policy: PollPolicy,
+    ) -> Result<Self, RunnerError> {
+        let mmsg = |why_not_uring| {
+            Self::spawn(core, Picked { kind: DatapathKind::Mmsg, why_not_uring }, policy)
+        };
+        let uring = || {
+            executor::available().map_err(RunnerError::Uring)?;
+            let picked = Picked { kind: DatapathKind::Uring, why_not_uring: None };
+            Self::spawn(core, picked, policy)
+        };
+        let runner = match choice {
+            DatapathChoice::Mmsg => mmsg(None)?,
+            DatapathChoice::Uring => uring()?,
+            DatapathChoice::Auto => match uring() {
+                Err(RunnerError::Uring(why)) => mmsg(Some(why))?,
+                started => started?,
+            },
+        };
+        tracing::info!(picked = %runner.picked, asked = %choice, poll = %policy, "datapath");
+        Ok(runner)
+    }
+
+    fn spawn(core: Option<usize>, picked: Picked, policy: PollPolicy) -> Result<Self, RunnerError> {
         let wakeup = Wakeup::new().map_err(RunnerError::Host)?;
         let (sender, messages) = bounded(MAILBOX_MAX);
         let mailbox = Mailbox { sender, waker: wakeup.waker() };
         let (started, is_started) = bounded(1);
         let work = move || {
-            let pinned = core.map_or(Ok(()), pin_to);
-            let failed = pinned.is_err();
-            let _ = started.send(pinned);
-            if !failed {
-                Thread::new(wakeup, messages).run();
+            let deck = Deck::new(messages);
+            let told = |result| {
+                let _ = started.send(result);
+            };
+            if let Err(error) = core.map_or(Ok(()), pin_to) {
+                return told(Err(RunnerError::Pin(error)));
+            }
+            match picked.kind {
+                DatapathKind::Mmsg => {
+                    told(Ok(()));
+                    Thread::new(deck, wakeup, policy).run();
+                }
+                DatapathKind::Uring => match Executor::start() {
+                    Ok(executor) => {
+                        told(Ok(()));
+                        executor.run(deck, wakeup, policy);
+                    }
+                    Err(why) => told(Err(RunnerError::Uring(why))),
+                },
             }
         };
         let thread = std::thread::Builder::new().name("kdht-shard".into()).spawn(work);
         let thread = thread.map_err(RunnerError::Host)?;
         match is_started.recv() {
-            Ok(Err(error)) => Err(RunnerError::Pin(error)),
-            _ => Ok(Self { mailbox, thread: Some(thread) }),
+            Ok(Err(error)) => Err(error),
+            _ => Ok(Self { mailbox, thread: Some(thread), picked }),
         }
+    }
+
+    /// What it moves datagrams with.
+    #[must_use]
+    pub fn picked(&self) -> Picked {
+        self.picked
+    }
+
+    /// Gives the thread another shard to turn, for `node` on the datapath picked, over
+    /// `sockets`.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the datapath cannot be made; within it, [`CallError`] as of
+    /// [`Runner::add`].
+    pub fn open(
+        &self,
+        node: Node,
+        sockets: Vec<Socket>,
+    ) -> Result<Result<NodeHandle, CallError>, OpenError> {
+        Ok(self.add(AnyShard::open(self.picked.kind, node, sockets)?))
     }
 
     /// Gives the thread another shard to turn.
     ///
     /// # Errors
-    /// [`CallError`] if the thread has ended or does not answer.
-    pub fn add(&self, shard: Shard<Mmsg>) -> Result<NodeHandle, CallError> {
+    /// [`CallError`] if the thread has ended or does not answer, or is an executor for
+    /// io_uring and the shard is on another datapath.
+    pub fn add(&self, shard: impl Into<AnyShard>) -> Result<NodeHandle, CallError> {
+        let shard = shard.into();
+        if self.picked.kind == DatapathKind::Uring && shard.kind() != DatapathKind::Uring {
+            return Err(CallError::Foreign(shard.kind()));
+        }
         let (sender, number) = bounded(1);
-        self.mailbox.post(Message::Add(Box::new(shard), sender))?;
+        self.mailbox.post(Message::Add(shard, sender))?;
         let shard = number.recv_timeout(ANSWER_TIMEOUT).map_err(|_| CallError::Late)?;
         Ok(NodeHandle { mailbox: self.mailbox.clone(), shard })
     }
@@ -190,6 +288,26 @@ impl NodeHandle {
         contacts.recv_timeout(ANSWER_TIMEOUT).map_err(|_| CallError::Late)
     }
 
+    /// Every member of the routing tables.
+    ///
+    /// # Errors
+    /// [`CallError`] if the node cannot be reached.
+    pub fn members(&self) -> Result<Box<Members>, CallError> {
+        let (sender, members) = bounded(1);
+        self.post(ShardRequest::Members(sender))?;
+        members.recv_timeout(ANSWER_TIMEOUT).map_err(|_| CallError::Late)
+    }
+
+    /// Lets the node work by other settings, from before this returns.
+    ///
+    /// # Errors
+    /// [`CallError`] if the node cannot be reached.
+    pub fn tune(&self, tuning: Tuning) -> Result<(), CallError> {
+        let (sender, tuned) = bounded(1);
+        self.post(ShardRequest::Tune(Box::new(tuning), sender))?;
+        tuned.recv_timeout(ANSWER_TIMEOUT).map_err(|_| CallError::Late)
+    }
+
     /// Ends the node and closes its sockets, without a word to anybody, and returns its
     /// last status.
     ///
@@ -217,78 +335,89 @@ impl Mailbox {
     }
 }
 
-/// The thread's own side.
-struct Thread {
-    wakeup: Wakeup,
+/// The shards of one thread and what others want of them; whoever owns it decides when to
+/// step and how to wait.
+pub(crate) struct Deck {
     messages: Receiver<Message>,
     shards: Vec<Option<Place>>,
-    waiter: Waiter,
-    /// Which shard each of the waiter's descriptors belongs to, behind the wakeup's.
-    owners: Vec<usize>,
+    /// Shards came or went since the last [`Step::Changed`].
+    has_changed: bool,
+    /// Whom to tell that a shard is gone.
+    departed: Vec<(Sender<Box<Status>>, Box<Status>)>,
 }
 
 struct Place {
-    shard: Shard<Mmsg>,
+    shard: AnyShard,
     /// Turn at the next opportunity.
     is_due: bool,
     wake_at: Option<Nanos>,
 }
 
-impl Thread {
-    fn new(wakeup: Wakeup, messages: Receiver<Message>) -> Self {
-        let waiter = Waiter::new(std::slice::from_ref(wakeup.fd()));
-        Self { wakeup, messages, shards: Vec::new(), waiter, owners: Vec::new() }
+/// What a step leaves to whoever drives a [`Deck`].
+pub(crate) enum Step {
+    /// End.
+    Stop,
+    /// Wait for other descriptors from now on, then [`Deck::tell_departed`].
+    Changed,
+    /// All that was due is done.
+    Done(Round),
+}
+
+impl Deck {
+    fn new(messages: Receiver<Message>) -> Self {
+        Self { messages, shards: Vec::new(), has_changed: false, departed: Vec::new() }
     }
 
-    fn run(mut self) {
-        loop {
-            let moment = Moment::now();
-            if !self.take_messages(moment) {
-                return;
+    /// Does what other threads want and turns each shard that is due, once.
+    pub(crate) fn step(&mut self, moment: Moment) -> Step {
+        if !self.take_messages(moment) {
+            return Step::Stop;
+        }
+        if std::mem::take(&mut self.has_changed) {
+            return Step::Changed;
+        }
+        let now = Nanos(moment.monotonic_ns);
+        let mut round = Round { has_more: !self.messages.is_empty(), ..Round::default() };
+        for place in self.shards.iter_mut().flatten() {
+            if place.is_due || place.wake_at.is_some_and(|at| at <= now) {
+                let turn = place.shard.turn(moment);
+                place.is_due = turn.more;
+                place.wake_at = turn.wake_at;
+                round.has_received |= turn.datagram_count > 0;
             }
-            let now = Nanos(moment.monotonic_ns);
-            let mut next: Option<Nanos> = None;
-            let mut more = !self.messages.is_empty();
-            for place in self.shards.iter_mut().flatten() {
-                if place.is_due || place.wake_at.is_some_and(|at| at <= now) {
-                    let turn = place.shard.turn(moment);
-                    place.is_due = turn.more;
-                    place.wake_at = turn.wake_at;
-                }
-                more |= place.is_due;
-                next = [next, place.wake_at].into_iter().flatten().min();
-            }
-            let timeout_ns = if more { Some(0) } else { next.map(|at| at.since(now)) };
-            if !self.wait(timeout_ns.map(Duration::from_nanos)) {
-                return;
-            }
+            round.has_more |= place.is_due;
+            round.wake_at = [round.wake_at, place.wake_at].into_iter().flatten().min();
+        }
+        Step::Done(round)
+    }
+
+    /// A descriptor of `shard` is readable.
+    pub(crate) fn note_ready(&mut self, shard: usize) {
+        if let Some(Some(place)) = self.shards.get_mut(shard) {
+            place.is_due = true;
         }
     }
 
-    /// Sleeps until a socket is readable, a message came, or `timeout` is over.
-    fn wait(&mut self, timeout: Option<Duration>) -> bool {
-        let ready = match self.waiter.wait(timeout) {
-            Ok(ready) => ready,
-            Err(error) => {
-                tracing::error!(%error, "the host refuses to wait for sockets");
-                return false;
-            }
-        };
-        let mut woken = false;
-        for index in ready {
-            // Descriptor 0 is the wakeup's.
-            let Some(socket) = index.checked_sub(1) else {
-                woken = true;
-                continue;
-            };
-            if let Some(place) = self.shards[self.owners[socket]].as_mut() {
-                place.is_due = true;
-            }
+    /// Any descriptor may be readable.
+    pub(crate) fn note_all_ready(&mut self) {
+        self.shards.iter_mut().flatten().for_each(|place| place.is_due = true);
+    }
+
+    /// Numbers of shards given so far, those gone included.
+    pub(crate) fn shard_count(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// The descriptors to wait for on behalf of `shard`; none if it is gone.
+    pub(crate) fn fds(&self, shard: usize) -> impl Iterator<Item = &SharedFd> {
+        self.shards.get(shard).into_iter().flatten().flat_map(|place| place.shard.fds())
+    }
+
+    /// Answers those who had shards removed, now that nothing holds their sockets.
+    pub(crate) fn tell_departed(&mut self) {
+        for (asker, status) in self.departed.drain(..) {
+            let _ = asker.send(status);
         }
-        if woken {
-            self.wakeup.clear();
-        }
-        true
     }
 
     /// Does what other threads want, a bounded number at a time. False: stop.
@@ -306,21 +435,77 @@ impl Thread {
                 }
                 Message::Add(shard, number) => {
                     let wake_at = shard.wake_at();
-                    self.shards.push(Some(Place { shard: *shard, is_due: true, wake_at }));
-                    self.watch();
+                    self.shards.push(Some(Place { shard, is_due: true, wake_at }));
+                    self.has_changed = true;
                     let _ = number.send(self.shards.len() - 1);
                 }
-                Message::Remove(shard, status) => {
-                    let place = self.shards.get_mut(shard).and_then(Option::take);
-                    self.watch();
-                    if let Some(place) = place {
+                Message::Remove(shard, asker) => {
+                    if let Some(place) = self.shards.get_mut(shard).and_then(Option::take) {
                         let last = Box::new(place.shard.status(moment));
-                        // Whoever is told may want the port at once.
-                        drop(place);
-                        let _ = status.send(last);
+                        self.departed.push((asker, last));
+                        self.has_changed = true;
                     }
                 }
             }
+        }
+        true
+    }
+}
+
+/// Drives a deck with ppoll.
+struct Thread {
+    deck: Deck,
+    wakeup: Wakeup,
+    pace: Pace,
+    waiter: Waiter,
+    /// Which shard each of the waiter's descriptors belongs to, behind the wakeup's.
+    owners: Vec<usize>,
+}
+
+impl Thread {
+    fn new(deck: Deck, wakeup: Wakeup, policy: PollPolicy) -> Self {
+        let waiter = Waiter::new(std::slice::from_ref(wakeup.fd()));
+        Self { deck, wakeup, pace: Pace::new(policy), waiter, owners: Vec::new() }
+    }
+
+    fn run(mut self) {
+        loop {
+            let moment = Moment::now();
+            match self.deck.step(moment) {
+                Step::Stop => return,
+                Step::Changed => {
+                    self.watch();
+                    self.deck.tell_departed();
+                }
+                Step::Done(round) => {
+                    let sleep = self.pace.sleep(Nanos(moment.monotonic_ns), &round);
+                    if !self.wait(sleep) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sleeps until a socket is readable, a message came, or `timeout` is over.
+    fn wait(&mut self, timeout: Duration) -> bool {
+        let ready = match self.waiter.wait(Some(timeout)) {
+            Ok(ready) => ready,
+            Err(error) => {
+                tracing::error!(%error, "the host refuses to wait for sockets");
+                return false;
+            }
+        };
+        let mut woken = false;
+        for index in ready {
+            // Descriptor 0 is the wakeup's.
+            match index.checked_sub(1) {
+                Some(socket) => self.deck.note_ready(self.owners[socket]),
+                None => woken = true,
+            }
+        }
+        if woken {
+            self.wakeup.clear();
         }
         true
     }
@@ -329,13 +514,22 @@ impl Thread {
     fn watch(&mut self) {
         let mut fds: Vec<SharedFd> = vec![self.wakeup.fd().clone()];
         self.owners.clear();
-        for (number, place) in self.shards.iter().enumerate() {
-            for fd in place.iter().flat_map(|place| place.shard.datapath().fds()) {
+        for shard in 0..self.deck.shard_count() {
+            for fd in self.deck.fds(shard) {
                 fds.push(fd.clone());
-                self.owners.push(number);
+                self.owners.push(shard);
             }
         }
         self.waiter = Waiter::new(&fds);
+    }
+}
+
+impl fmt::Display for Picked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.why_not_uring {
+            None => self.kind.fmt(f),
+            Some(why) => write!(f, "{}: {why}", self.kind),
+        }
     }
 }
 
@@ -344,6 +538,7 @@ impl fmt::Display for RunnerError {
         match self {
             Self::Pin(error) => error.fmt(f),
             Self::Host(error) => write!(f, "the host gives no thread or descriptor: {error}"),
+            Self::Uring(why) => why.fmt(f),
         }
     }
 }
@@ -363,6 +558,7 @@ impl fmt::Display for CallError {
                 write!(f, "a value of {len} bytes is longer than a datagram carries ({max})")
             }
             Self::Refused(_) => write!(f, "the node would not begin"),
+            Self::Foreign(kind) => write!(f, "this runner cannot wait for {kind}"),
         }
     }
 }

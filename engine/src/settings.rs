@@ -1,13 +1,23 @@
 //! What an operator sets: a TOML file, then the environment, then flags; later ones win.
 
+mod live;
+
 use std::error::Error;
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
 use kdht_core::{Config, Families};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+pub use live::{Changes, InEffect, LIVE};
 
 use crate::network_key;
+
+/// Longest time that a node may be given to hand over its values when it is told to stop,
+/// in seconds.
+pub const DRAIN_S_MAX: u32 = 3_600;
 
 /// Everything that `kdht run` is started with.
 #[derive(Clone, Debug)]
@@ -22,6 +32,11 @@ pub struct Settings {
     pub network_key: Option<PathBuf>,
     /// CPU to pin the node's thread to; nothing: the one that it starts on.
     pub core: Option<usize>,
+    /// What is logged: a level, or levels by module (`info,kdht=debug`).
+    pub log: String,
+    /// Seconds that the node has to hand over its values when it is told to stop, 0 to
+    /// [`DRAIN_S_MAX`]; 0: it stops at once.
+    pub drain_s: u32,
     /// What the node itself is made with.
     pub node: Config,
     plain_was_set: bool,
@@ -149,6 +164,8 @@ impl Default for Settings {
             state: None,
             network_key: None,
             core: None,
+            log: "info".to_owned(),
+            drain_s: 10,
             node: Config::default(),
             plain_was_set: false,
         }
@@ -193,8 +210,8 @@ impl Settings {
         Ok(())
     }
 
-    /// Applies variables whose names begin with `KDHT_`; `KDHT_CONFIG` and `KDHT_LOG` are
-    /// read elsewhere. Lists are separated by commas.
+    /// Applies variables whose names begin with `KDHT_`; `KDHT_CONFIG` and
+    /// `KDHT_PUBLISHER_KEY` are read elsewhere. Lists are separated by commas.
     ///
     /// # Errors
     /// [`SettingsError`] names the variable.
@@ -205,7 +222,7 @@ impl Settings {
         let source = Source::Environment;
         for (name, value) in variables {
             let Some(short) = name.strip_prefix("KDHT_") else { continue };
-            if matches!(short, "CONFIG" | "LOG") {
+            if matches!(short, "CONFIG" | "PUBLISHER_KEY") {
                 continue;
             }
             let lower = short.to_lowercase();
@@ -247,6 +264,17 @@ impl Settings {
             "core" => {
                 let core = text.parse().map_err(|_| wrong("the number of a CPU".to_owned()))?;
                 self.core = Some(core);
+                Ok(())
+            }
+            "log" => {
+                let levels = "off, error, warn, info, debug, trace, or such as info,kdht=debug";
+                log_filter(text).ok_or_else(|| wrong(levels.to_owned()))?;
+                self.log = text.to_owned();
+                Ok(())
+            }
+            "drain_s" => {
+                let seconds = text.parse().ok().filter(|seconds| *seconds <= DRAIN_S_MAX);
+                self.drain_s = seconds.ok_or_else(|| wrong(format!("0 to {DRAIN_S_MAX} s")))?;
                 Ok(())
             }
             ACCEPT_PLAIN => {
@@ -355,8 +383,18 @@ impl Settings {
     }
 }
 
-/// Settings that are texts.
-const TEXTS: &[&str] = &["listen", "bootstrap", "state", "network_key", "core"];
+/// Settings of the process, not of the node in it.
+const TEXTS: &[&str] = &["listen", "bootstrap", "state", "network_key", "core", "log", "drain_s"];
+
+/// What is logged by `text`: a level, or levels by module, with commas between them.
+/// Nothing if it is neither; a lone word must be a level, so that a slip of the pen does
+/// not silence the log.
+#[must_use]
+pub fn log_filter(text: &str) -> Option<EnvFilter> {
+    let is_level = |word: &str| word.contains('=') || word.parse::<LevelFilter>().is_ok();
+    let words_fit = !text.is_empty() && text.split(',').all(|word| is_level(word.trim()));
+    if words_fit { EnvFilter::try_new(text).ok() } else { None }
+}
 
 impl Key {
     /// What it is in `config`.
@@ -455,6 +493,9 @@ mod tests {
             ("listen = ['nowhere']", ["listen", "nowhere"]),
             ("listen = ['127.0.0.1:1', '127.0.0.2:1']", ["listen", "one of each"]),
             ("listen = []", ["listen", "one or two"]),
+            ("log = 'loud'", ["log", "trace"]),
+            ("log = ''", ["log", "trace"]),
+            ("drain_s = 3601", ["drain_s", "0 to 3600 s"]),
         ] {
             let error = from_toml(text).unwrap_err().to_string();
             assert!(parts.iter().all(|part| error.contains(part)), "{text}: {error}");

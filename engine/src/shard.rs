@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use crossbeam_channel::Sender;
 use kdht_core::{Command, CommandError, Event, Nanos, Node, OperationId, Report};
-use kdht_wire::{Contact, Endpoint};
+use kdht_wire::{Contact, Endpoint, KeyRing};
 
 use crate::io::{Datapath, Moment};
 use crate::now_of;
-use crate::status::Status;
+use crate::status::{Members, Status};
 
 /// Something that another thread wants of a shard. Answers go through the sender given; a
 /// receiver that is gone is no error.
@@ -24,6 +24,21 @@ pub enum ShardRequest {
     Status(Sender<Box<Status>>),
     /// Name the contacts that may be told to others.
     Contacts(Sender<Vec<Contact>>),
+    /// Name every member of the routing tables.
+    Members(Sender<Box<Members>>),
+    /// Work by these settings from now on, and say when.
+    Tune(Box<Tuning>, Sender<()>),
+}
+
+/// What may be changed of a node that runs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Tuning {
+    /// The network's keys.
+    pub keys: KeyRing,
+    /// What one source may ask, in units a second.
+    pub rate_per_s: u32,
+    /// What one source may save up, in units.
+    pub burst: u32,
 }
 
 /// How joining goes.
@@ -56,6 +71,8 @@ pub struct Drained {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[must_use]
 pub struct Turn {
+    /// Datagrams taken in.
+    pub datagram_count: usize,
     /// More datagrams wait: turn again before sleeping.
     pub more: bool,
     /// Turn again at this time, whatever arrives.
@@ -103,7 +120,11 @@ impl<D: Datapath> Shard<D> {
         self.node.handle_timeout(now, outbox);
         self.datapath.flush();
         self.deliver_events();
-        Turn { more: received.more, wake_at: self.node.poll_timeout() }
+        Turn {
+            datagram_count: received.datagram_count,
+            more: received.more,
+            wake_at: self.node.poll_timeout(),
+        }
     }
 
     /// What the node and its datapath have counted.
@@ -122,7 +143,7 @@ impl<D: Datapath> Shard<D> {
                         self.callers.insert(operation, caller);
                     }
                     Err(error) => {
-                        let _ = caller.send(Err(error));
+                        let _ = caller.try_send(Err(error));
                     }
                 }
             }
@@ -135,10 +156,18 @@ impl<D: Datapath> Shard<D> {
                 self.node.drain(now, self.datapath.outbox());
             }
             ShardRequest::Status(asker) => {
-                let _ = asker.send(Box::new(self.status(moment)));
+                let _ = asker.try_send(Box::new(self.status(moment)));
             }
             ShardRequest::Contacts(asker) => {
-                let _ = asker.send(self.node.good_contacts().collect());
+                let _ = asker.try_send(self.node.good_contacts().collect());
+            }
+            ShardRequest::Members(asker) => {
+                let _ = asker.try_send(Box::new(Members::of(&self.node, now)));
+            }
+            ShardRequest::Tune(tuning, caller) => {
+                self.node.set_keys(tuning.keys);
+                self.node.set_allowance(tuning.rate_per_s, tuning.burst);
+                let _ = caller.try_send(());
             }
         }
         self.datapath.flush();
@@ -150,13 +179,13 @@ impl<D: Datapath> Shard<D> {
             let news = match event {
                 Event::Done(report) => {
                     if let Some(caller) = self.callers.remove(&report.operation) {
-                        let _ = caller.send(Ok(report));
+                        let _ = caller.try_send(Ok(report));
                     }
                     continue;
                 }
                 Event::Drained { handed, kept } => {
                     if let Some(drainer) = &self.drainer {
-                        let _ = drainer.send(Drained { handed, kept });
+                        let _ = drainer.try_send(Drained { handed, kept });
                     }
                     continue;
                 }
@@ -164,7 +193,7 @@ impl<D: Datapath> Shard<D> {
                 Event::JoinFailed { tried, retry_ms } => JoinNews::Failed { tried, retry_ms },
             };
             if let Some(joiner) = &self.joiner {
-                let _ = joiner.send(news);
+                let _ = joiner.try_send(news);
             }
         }
     }

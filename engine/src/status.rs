@@ -1,4 +1,10 @@
-//! How a node is: what `kdht stat` shows.
+//! How a node is: what `kdht stat` and `kdht table` show.
+
+mod members;
+mod registry;
+
+pub use members::{MEMBERS_MAX, Member, Members};
+pub use registry::{METRICS, Metric, MetricKind, Sample, markdown, openmetrics};
 
 use std::collections::BTreeMap;
 
@@ -8,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::io::DatapathCounters;
 
-/// One reading of everything that a node counts. Counts grow from the node's start.
+/// One reading of everything that a node counts. Counts grow from the node's start; each
+/// has its line in [`METRICS`].
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Status {
     /// The node's id, 40 hexadecimal digits.
@@ -26,10 +33,14 @@ pub struct Status {
     pub timeouts: u64,
     /// Values in replies that did not prove themselves.
     pub values_unproven: u64,
+    /// Contacts in replies that cannot be sent to.
+    pub contacts_unreachable: u64,
     /// The routing tables.
     pub table: Tables,
     /// What the store holds.
     pub store: Store,
+    /// What a leaving node handed over.
+    pub drain: Drain,
     /// What the sockets did.
     pub datapath: Datapath,
     /// Commands and recursions under way.
@@ -92,6 +103,15 @@ pub struct Store {
     pub evicted: u64,
 }
 
+/// What a leaving node handed over.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Drain {
+    /// Values that at least one other node acknowledged.
+    pub handed: u32,
+    /// Values that none did.
+    pub kept: u32,
+}
+
 /// What the sockets did.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Datapath {
@@ -123,6 +143,7 @@ impl Status {
         let faults = |fault: &Fault| (fault.name().to_owned(), counters.faults(*fault));
         let [v4, v6] = node.fill();
         let usage = node.usage();
+        let (handed, kept) = node.drained();
         Self {
             id: node.id().to_string(),
             unix_s: now.unix_s,
@@ -136,6 +157,7 @@ impl Status {
             faults_in: Fault::ALL.iter().map(faults).collect(),
             timeouts: counters.timeouts,
             values_unproven: counters.values_unproven,
+            contacts_unreachable: counters.contacts_unreachable,
             table: Tables { v4: v4.into(), v6: v6.into() },
             store: Store {
                 keys: usage.keys,
@@ -145,6 +167,7 @@ impl Status {
                 expired: usage.expired_total,
                 evicted: usage.evicted_total,
             },
+            drain: Drain { handed, kept },
             datapath: datapath.into(),
             operations: node.operations(),
         }

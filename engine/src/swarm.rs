@@ -213,6 +213,19 @@ impl Swarm {
         Ok(Exercise { fates: fates.into_inner().unwrap_or_default(), killed })
     }
 
+    /// What was seen so far, while the nodes still run: the sums of what they count are of
+    /// different moments.
+    ///
+    /// # Errors
+    /// [`SwarmError::Call`].
+    pub fn report(&self, exercise: &Exercise) -> Result<Report, SwarmError> {
+        let mut statuses = self.ended.clone();
+        for member in self.alive() {
+            statuses.push(*member.handle.status().map_err(SwarmError::Call)?);
+        }
+        Ok(self.summary(exercise, &statuses))
+    }
+
     /// Where the living nodes answer.
     #[must_use]
     pub fn addrs(&self) -> Vec<SocketAddr> {
@@ -227,7 +240,7 @@ impl Swarm {
         for number in 0..self.members.len() {
             self.end(number)?;
         }
-        Ok(self.report(exercise))
+        Ok(self.summary(exercise, &self.ended))
     }
 
     fn join(&self, progress: Progress<'_>) -> Result<(), SwarmError> {
@@ -293,8 +306,9 @@ impl Swarm {
         };
         std::thread::scope(|scope| {
             let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(worker)).collect();
-            // A worker that panicked makes the scope panic; nothing is lost here.
-            workers.into_iter().try_for_each(|worker| worker.join().unwrap_or(Ok(())))
+            workers.into_iter().try_for_each(|worker| {
+                worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
         })
     }
 
@@ -387,14 +401,14 @@ impl Swarm {
         self.members.iter().filter(|member| member.alive)
     }
 
-    fn report(&self, exercise: &Exercise) -> Report {
+    fn summary(&self, exercise: &Exercise, statuses: &[Status]) -> Report {
         let found: Vec<&Fate> = exercise.fates.iter().filter(|fate| fate.found).collect();
         let hops = histogram(found.iter().map(|fate| u64::from(fate.hops)));
         let latency = histogram(exercise.fates.iter().map(|fate| fate.latency_us));
         let stored: Vec<&Fate> =
             exercise.fates.iter().filter(|fate| fate.acknowledged > 0).collect();
         let mut refused = std::collections::BTreeMap::new();
-        for (reason, count) in self.ended.iter().flat_map(|status| &status.refusals) {
+        for (reason, count) in statuses.iter().flat_map(|status| &status.refusals) {
             *refused.entry(reason.clone()).or_default() += count;
         }
         Report {
@@ -407,14 +421,14 @@ impl Swarm {
             hops_p99: hops.value_at_quantile(0.99),
             latency_us_p50: latency.value_at_quantile(0.5),
             latency_us_p99: latency.value_at_quantile(0.99),
-            datagrams: self.ended.iter().map(|status| status.datapath.datagrams_out).sum(),
-            refusals: self.ended.iter().map(Status::refused_total).sum(),
+            datagrams: statuses.iter().map(|status| status.datapath.datagrams_out).sum(),
+            refusals: statuses.iter().map(Status::refused_total).sum(),
             elapsed_s: self.started.elapsed().as_secs_f64(),
             seed: self.options.seed,
             refused: refused.into_iter().filter(|(_, count)| *count > 0).collect(),
             held_by_asker: found.iter().filter(|fate| fate.held_by_asker).count(),
             replicas_mean: mean(stored.iter().map(|fate| f64::from(fate.acknowledged))),
-            contacts_mean: mean(self.ended.iter().map(|status| {
+            contacts_mean: mean(statuses.iter().map(|status| {
                 // Far below 2³².
                 f64::from(u32::try_from(status.table.v4.good).unwrap_or(u32::MAX))
             })),

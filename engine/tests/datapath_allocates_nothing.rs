@@ -1,12 +1,14 @@
 //! After construction, moving datagrams, waiting and waking take no memory.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use kdht::io::{
-    Datapath, Mmsg, MmsgOptions, Moment, SharedFd, SocketOptions, Waiter, Wakeup, bind,
+    Datapath, Mmsg, MmsgOptions, Moment, SharedFd, Socket, SocketOptions, Uring, UringOptions,
+    Waiter, Wakeup, bind, uring_available,
 };
 use kdht_core::{Outbox, Route};
 
@@ -48,19 +50,38 @@ fn the_count_sees_an_allocation() {
 }
 
 #[test]
-fn no_turn_allocates_whether_it_succeeds_or_fails() {
-    let options = SocketOptions::default();
-    let sockets = ["127.0.0.1:0", "[::1]:0"].map(|addr| bind(addr.parse().unwrap(), &options));
-    let sockets = sockets.into_iter().map(Result::unwrap).collect();
+fn no_turn_of_mmsg_allocates_whether_it_succeeds_or_fails() {
     let sizes = MmsgOptions { batch_count: 4, slot_count: 4 };
-    let mut datapath = Mmsg::new(sockets, &sizes).unwrap();
+    let [v4, v6] = sockets();
+    let to = [v4.local_addr(), v6.local_addr()];
+    turns_allocate_nothing(Mmsg::new(vec![v4, v6], &sizes).unwrap(), to);
+}
+
+#[test]
+fn no_turn_of_uring_allocates_whether_it_succeeds_or_fails() {
+    if let Err(reason) = uring_available() {
+        eprintln!("not tested: {reason}");
+        return;
+    }
+    // So few buffers that they run out.
+    let sizes = UringOptions { batch_count: 4, slot_count: 4, buffer_count: 4 };
+    let [v4, v6] = sockets();
+    let to = [v4.local_addr(), v6.local_addr()];
+    turns_allocate_nothing(Uring::new(vec![v4, v6], &sizes).unwrap(), to);
+}
+
+fn sockets() -> [Socket; 2] {
+    ["127.0.0.1:0", "[::1]:0"]
+        .map(|addr| bind(addr.parse().unwrap(), &SocketOptions::default()).unwrap())
+}
+
+fn turns_allocate_nothing(mut datapath: impl Datapath, [to_v4, to_v6]: [SocketAddr; 2]) {
     let wakeup = Wakeup::new().unwrap();
     let waker = wakeup.waker();
     let fds: Vec<SharedFd> = datapath.fds().iter().chain([wakeup.fd()]).cloned().collect();
     let mut waiter = Waiter::new(&fds);
     let (v4, v6) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("[::1]:0").unwrap());
-    let (to_v4, to_v6) = (datapath.sockets()[0].local_addr(), datapath.sockets()[1].local_addr());
-    let broadcast = Route::to("255.255.255.255:9".parse::<std::net::SocketAddr>().unwrap().into());
+    let broadcast = Route::to("255.255.255.255:9".parse::<SocketAddr>().unwrap().into());
 
     let mut echoed = 0;
     let count = allocations_in(|| {

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use kdht::settings::DRAIN_S_MAX;
 
 /// A Kademlia node, and the tools to use and inspect one.
 #[derive(Parser)]
@@ -37,10 +38,23 @@ pub(crate) enum Command {
     Swarm(SwarmArgs),
     /// Read the counters of a running node
     Stat(StatArgs),
+    /// Read the routing tables of a running node
+    Table(TableArgs),
+    /// Let a running node hand over its values and stop
+    Drain(DrainArgs),
+    /// Let a running node read its settings and network key anew
+    Reload(ReloadArgs),
+    /// Change what a running node logs
+    Log(LogArgs),
+    /// A prompt for puts, gets and single requests
+    Shell(ShellArgs),
     /// Turn a message's bytes (hexadecimal) into JSON
     Decode(DecodeArgs),
     /// Turn JSON into a message's bytes (hexadecimal)
     Encode(EncodeArgs),
+    /// Make shell completions or manual pages
+    #[command(hide = true)]
+    Generate(GenerateArgs),
 }
 
 /// Each setting can also stand in the file or the environment (`KDHT_LISTEN`, …); a flag
@@ -71,6 +85,9 @@ pub(crate) struct RunArgs {
     /// Print the line about the node as JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Read commands from standard input, as `kdht shell` does, and stop at their end
+    #[arg(long)]
+    pub(crate) shell: bool,
 }
 
 /// How to reach a network.
@@ -265,14 +282,81 @@ pub(crate) struct SwarmArgs {
     pub(crate) json: bool,
 }
 
+/// How to reach the operator's side of a running node.
 #[derive(Args)]
-pub(crate) struct StatArgs {
+pub(crate) struct Control {
     /// `control.sock` in the state directory of a running node
-    #[arg(long, value_name = "PATH")]
-    pub(crate) control: PathBuf,
+    #[arg(long = "control", value_name = "PATH")]
+    pub(crate) path: PathBuf,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct StatArgs {
+    #[command(flatten)]
+    pub(crate) control: Control,
+    /// Print OpenMetrics text
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) openmetrics: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct TableArgs {
+    #[command(flatten)]
+    pub(crate) control: Control,
+}
+
+#[derive(Args)]
+pub(crate) struct DrainArgs {
+    #[command(flatten)]
+    pub(crate) control: Control,
+    /// Seconds after which the node stops even if values are left
+    #[arg(long, value_name = "SECONDS", default_value_t = 300,
+          value_parser = clap::value_parser!(u32).range(..=i64::from(DRAIN_S_MAX)))]
+    pub(crate) timeout: u32,
+}
+
+#[derive(Args)]
+pub(crate) struct ReloadArgs {
+    #[command(flatten)]
+    pub(crate) control: Control,
+}
+
+#[derive(Args)]
+pub(crate) struct LogArgs {
+    /// off, error, warn, info, debug or trace, or levels by module: info,kdht=debug
+    pub(crate) filter: String,
+    #[command(flatten)]
+    pub(crate) control: Control,
+}
+
+#[derive(Args)]
+pub(crate) struct ShellArgs {
+    #[command(flatten)]
+    pub(crate) via: ReachVia,
+    /// Let `stat` and `table` tell of the node whose `control.sock` this is
+    #[arg(long, value_name = "PATH")]
+    pub(crate) control: Option<PathBuf>,
+}
+
+/// What is generated.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Generated {
+    /// For bash, fish and zsh.
+    Completions,
+    /// One manual page a command.
+    Man,
+}
+
+#[derive(Args)]
+pub(crate) struct GenerateArgs {
+    /// What to make
+    pub(crate) what: Generated,
+    /// Where to put it; made if missing
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
 }
 
 #[derive(Args)]

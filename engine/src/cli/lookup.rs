@@ -1,18 +1,23 @@
 //! Iterative lookups, and the paths they took.
 
-use kdht_client::{ClientError, Report};
+use kdht_client::{ClientError, Filter, Report};
 use serde_json::json;
 
 use super::Failure;
 use super::args::{LookupNodeArgs, LookupValueArgs};
+use super::asker::Asker;
 use super::show;
 use super::value::connect;
 
 pub(crate) fn node(args: &LookupNodeArgs) -> Result<(), Failure> {
-    let target = show::key(&args.target);
-    let mut client = connect(&args.via, &show::options(&args.via.reach)?)?;
-    let report = client.find_node(target).map_err(Failure::failed)?;
-    if args.via.reach.json {
+    let mut asker = connect(&args.via, &show::options(&args.via.reach)?)?;
+    node_by(&mut asker, &args.target, args.via.reach.json)
+}
+
+/// Looks up the nodes closest to what `word` names, and shows the path.
+pub(crate) fn node_by(asker: &mut Asker, word: &str, json: bool) -> Result<(), Failure> {
+    let report = asker.find_node(show::key(word)).map_err(Failure::failed)?;
+    if json {
         show::line(&report_json(&report).to_string());
     } else {
         show_path(&report);
@@ -21,15 +26,24 @@ pub(crate) fn node(args: &LookupNodeArgs) -> Result<(), Failure> {
 }
 
 pub(crate) fn value(args: &LookupValueArgs) -> Result<(), Failure> {
-    let key = show::key(&args.key);
     let filter = show::filter(&args.wanted)?;
-    let mut client = connect(&args.via, &show::options(&args.via.reach)?)?;
-    let (values, report) = match client.get(key, filter, 1) {
+    let mut asker = connect(&args.via, &show::options(&args.via.reach)?)?;
+    value_by(&mut asker, &args.key, filter, args.via.reach.json)
+}
+
+/// Looks up a value under the key that `word` names, and shows the path and the value.
+pub(crate) fn value_by(
+    asker: &mut Asker,
+    word: &str,
+    filter: Filter,
+    json: bool,
+) -> Result<(), Failure> {
+    let (values, report) = match asker.get(show::key(word), filter, 1) {
         Ok(found) => found,
         Err(ClientError::NotFound(report)) => (Vec::new(), *report),
         Err(error) => return Err(Failure::failed(error)),
     };
-    if args.via.reach.json {
+    if json {
         let mut object = report_json(&report);
         object["values"] = values.iter().map(show::value_json).collect();
         show::line(&object.to_string());
@@ -40,7 +54,7 @@ pub(crate) fn value(args: &LookupValueArgs) -> Result<(), Failure> {
         }
     }
     if values.is_empty() {
-        return Err(Failure::Failed(format!("{}: not found", args.key)));
+        return Err(Failure::Failed(format!("{word}: not found")));
     }
     Ok(())
 }

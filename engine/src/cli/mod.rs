@@ -2,10 +2,17 @@
 //! talk to stderr; exit 0 done, 1 failed, 2 misuse.
 
 mod args;
+mod asker;
 mod codec;
+mod generate;
+mod keeper;
+mod log;
 mod lookup;
+mod notify;
+mod operate;
 mod rpc;
 mod run;
+mod shell;
 mod show;
 mod stat;
 mod swarm;
@@ -33,6 +40,13 @@ impl Failure {
     pub(crate) fn misuse(error: impl ToString) -> Self {
         Self::Misuse(error.to_string())
     }
+
+    /// Why, whichever it is.
+    pub(crate) fn into_text(self) -> String {
+        match self {
+            Self::Failed(why) | Self::Misuse(why) => why,
+        }
+    }
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -48,8 +62,14 @@ pub(crate) fn main() -> ExitCode {
         Command::LookupValue(args) => lookup::value(&args),
         Command::Swarm(args) => swarm::swarm(&args),
         Command::Stat(args) => stat::stat(&args),
+        Command::Table(args) => operate::table(&args),
+        Command::Drain(args) => operate::drain(&args),
+        Command::Reload(args) => operate::reload(&args),
+        Command::Log(args) => operate::log(&args),
+        Command::Shell(args) => shell::shell(&args),
         Command::Decode(args) => codec::decode(&args),
         Command::Encode(args) => codec::encode(&args),
+        Command::Generate(args) => generate::generate(&args),
     };
     let (why, code) = match done {
         Ok(()) => return ExitCode::SUCCESS,

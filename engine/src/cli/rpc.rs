@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use kdht_client::{Client, Options, Request};
+use kdht_client::{Client, Id, Options, Request};
 use kdht_wire::{Body, Message, json};
 use serde_json::{Value as Json, json};
 
 use super::Failure;
 use super::args::{FindNodeArgs, FindValueArgs, PingArgs, Reach, StoreArgs};
+use super::asker::Asker;
 use super::show;
 use super::value::value_of;
 
@@ -45,11 +46,23 @@ fn ask_as(
     request: &Request,
     recurse: bool,
 ) -> Result<(), Failure> {
-    let mut client = Client::open(addr, options).map_err(Failure::failed)?;
-    let (bytes, rtt) = client.ask(addr, request, recurse).map_err(Failure::failed)?;
+    let client = Client::open(addr, options).map_err(Failure::failed)?;
+    exchange(&mut Asker::Client(client.into()), addr, request, recurse, reach.json)?;
+    Ok(())
+}
+
+/// Sends one request, shows its reply, and returns the id of who answered.
+pub(crate) fn exchange(
+    asker: &mut Asker,
+    addr: SocketAddr,
+    request: &Request,
+    recurse: bool,
+    json: bool,
+) -> Result<Id, Failure> {
+    let (bytes, rtt) = asker.ask(addr, request, recurse).map_err(Failure::failed)?;
     let message = Message::parse(&bytes)
         .map_err(|error| Failure::Failed(format!("{addr} answered no message: {error:?}")))?;
-    if reach.json {
+    if json {
         let text = json::to_json(&bytes).map_err(|error| Failure::Failed(format!("{error:?}")))?;
         let reply: Json = serde_json::from_str(&text).map_err(Failure::failed)?;
         show::line(&json!({ "rtt_us": rtt.as_micros(), "reply": reply }).to_string());
@@ -60,7 +73,7 @@ fn ask_as(
         Body::Fault(fault, _) => {
             Err(Failure::Failed(format!("{addr} refused: `{}`", fault.name())))
         }
-        _ => Ok(()),
+        _ => Ok(message.head.sender),
     }
 }
 

@@ -1,38 +1,46 @@
 //! A node, until it is told to stop.
 
-use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, bounded, select, tick};
-use kdht::io::{Mmsg, MmsgOptions, Socket, SocketOptions, bind};
-use kdht::settings::{Settings, Source};
+use crossbeam_channel::{Receiver, bounded, never};
+use kdht::control::Asked;
+use kdht::io::{Mmsg, MmsgOptions, SocketOptions, bind};
+use kdht::settings::{InEffect, Settings, Source};
 use kdht::state::StateDir;
-use kdht::{JoinNews, NodeHandle, Runner, Shard, control, now_of};
+use kdht::{NodeHandle, Runner, Shard, control, now_of};
 use kdht_core::Node;
 use kdht_wire::{Endpoint, Id};
 use serde_json::json;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::Failure;
 use super::args::RunArgs;
+use super::keeper::{Keeper, News};
+use super::log::Log;
+use super::notify::{READY, notify};
+use super::shell::{self, Terminal};
 use super::show;
 
-/// How often contacts are kept, if they changed.
-const SAVE_INTERVAL: Duration = Duration::from_secs(5);
+/// Operators' tasks that wait at most; more are refused.
+const TASKS_MAX: usize = 16;
+/// How long the node's own shell waits for the node to join.
+const JOIN_WAIT: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
-    start_log();
     let settings = settings_of(args)?;
-    let config = settings.node_config().map_err(Failure::misuse)?;
+    let log = Log::start(&settings.log);
+    let in_effect = InEffect::new(settings).map_err(Failure::misuse)?;
+    let settings = &in_effect.settings;
     let mut bootstrap: Vec<Endpoint> = settings
         .resolve_bootstrap()
         .map_err(Failure::misuse)?
         .into_iter()
         .map(Endpoint::from)
         .collect();
-    let stop = stop_signals()?;
-    let mut state =
+    let signals = signals(&[SIGINT, SIGTERM, SIGHUP])?;
+    let state =
         settings.state.as_deref().map(StateDir::open).transpose().map_err(Failure::failed)?;
     let fresh = Id(kdht::entropy().map_err(Failure::failed)?);
     let id = state.as_ref().map_or(Ok(fresh), |s| s.identity(fresh)).map_err(Failure::failed)?;
@@ -43,26 +51,36 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     for addr in &settings.listen {
         sockets.push(bind(*addr, &SocketOptions::default()).map_err(Failure::failed)?);
     }
-    let listening: Vec<SocketAddr> = sockets.iter().map(Socket::local_addr).collect();
-    // A node does not enter the network through itself.
-    bootstrap.retain(|entry| !listening.contains(&entry.socket_addr()));
+    let listening: Vec<String> =
+        sockets.iter().map(|socket| socket.local_addr().to_string()).collect();
     let datapath = Mmsg::new(sockets, &MmsgOptions::default()).map_err(Failure::failed)?;
     let seed = kdht::entropy().map_err(Failure::failed)?;
+    let config = in_effect.config.clone();
     let node = Node::new(id, config, seed, now_of(kdht::io::Moment::now()));
     let core = settings.core.or_else(|| Some(rustix::thread::sched_getcpu()));
     let runner = Runner::start(core).map_err(Failure::failed)?;
     let node = runner.add(Shard::new(node, datapath)).map_err(Failure::failed)?;
     let control_path = state.as_ref().map(StateDir::control_path);
-    if let Some(path) = &control_path {
-        let listener = control::listen(path).map_err(Failure::failed)?;
-        let node = node.clone();
-        let serve = move || control::serve(&listener, &node);
-        let thread = std::thread::Builder::new().name("kdht-control".into()).spawn(serve);
-        thread.map_err(Failure::failed)?;
-    }
+    let tasks = match &control_path {
+        Some(path) => serve_operators(path, &node)?,
+        None => never(),
+    };
     announce(args, &id, &listening);
-    let news = node.join(bootstrap).map_err(Failure::failed)?;
-    let done = until_stopped(&node, &news, &stop, state.as_mut());
+    notify(READY);
+    let (joined, has_joined) = bounded(1);
+    let knows_somebody = !bootstrap.is_empty();
+    let join = node.join(bootstrap).map_err(Failure::failed)?;
+    let terminal = Terminal::remember();
+    let shell = if args.shell {
+        let history = settings.state.as_ref().map(|dir| dir.join(shell::HISTORY));
+        start_shell(args, &node, history, knows_somebody.then_some(has_joined))?
+    } else {
+        never()
+    };
+    let read_settings = || settings_of(args);
+    let mut keeper = Keeper { node, in_effect, read_settings: &read_settings, log, state, joined };
+    let done = keeper.keep(&News { join, signals, tasks, shell });
+    terminal.restore();
     drop(runner);
     if let Some(path) = &control_path {
         let _ = std::fs::remove_file(path);
@@ -84,7 +102,7 @@ fn settings_of(args: &RunArgs) -> Result<Settings, Failure> {
     if !args.bootstrap.is_empty() {
         flags.push(("bootstrap", args.bootstrap.join(",")));
     }
-    let path = |path: &std::path::PathBuf| path.to_string_lossy().into_owned();
+    let path = |path: &PathBuf| path.to_string_lossy().into_owned();
     flags.extend(args.state.as_ref().map(|dir| ("state", path(dir))));
     flags.extend(args.network_key.as_ref().map(|file| ("network_key", path(file))));
     flags.extend(args.core.map(|core| ("core", core.to_string())));
@@ -100,8 +118,37 @@ fn settings_of(args: &RunArgs) -> Result<Settings, Failure> {
     Ok(settings)
 }
 
-fn announce(args: &RunArgs, id: &Id, listening: &[SocketAddr]) {
-    let listening: Vec<String> = listening.iter().map(ToString::to_string).collect();
+fn serve_operators(path: &Path, node: &NodeHandle) -> Result<Receiver<Asked>, Failure> {
+    let listener = control::listen(path).map_err(Failure::failed)?;
+    let (sender, tasks) = bounded(TASKS_MAX);
+    let node = node.clone();
+    let serve = move || control::serve(&listener, &node, &sender);
+    let thread = std::thread::Builder::new().name("kdht-control".into()).spawn(serve);
+    thread.map_err(Failure::failed)?;
+    Ok(tasks)
+}
+
+/// A prompt on a thread of its own, once the node has `joined` if it can.
+fn start_shell(
+    args: &RunArgs,
+    node: &NodeHandle,
+    history: Option<PathBuf>,
+    joined: Option<Receiver<()>>,
+) -> Result<Receiver<Result<(), Failure>>, Failure> {
+    let mut session = shell::Session::of_node(node.clone(), history, args.json);
+    let (sender, ended) = bounded(1);
+    let work = move || {
+        if joined.is_some_and(|joined| joined.recv_timeout(JOIN_WAIT).is_err()) {
+            tracing::warn!("not joined yet: only what this node holds can be found");
+        }
+        let _ = sender.send(session.run());
+    };
+    let thread = std::thread::Builder::new().name("kdht-shell-input".into()).spawn(work);
+    thread.map_err(Failure::failed)?;
+    Ok(ended)
+}
+
+fn announce(args: &RunArgs, id: &Id, listening: &[String]) {
     if args.json {
         show::line(&json!({ "id": id.to_string(), "listen": listening }).to_string());
     } else {
@@ -109,51 +156,13 @@ fn announce(args: &RunArgs, id: &Id, listening: &[SocketAddr]) {
     }
 }
 
-/// Keeps contacts and tells of the join, until a signal comes.
-fn until_stopped(
-    node: &NodeHandle,
-    news: &Receiver<JoinNews>,
-    stop: &Receiver<i32>,
-    mut state: Option<&mut StateDir>,
-) -> Result<(), Failure> {
-    let save = tick(SAVE_INTERVAL);
-    loop {
-        select! {
-            recv(stop) -> signal => {
-                tracing::info!(signal = signal.unwrap_or_default(), "stopping");
-                save_contacts(node, &mut state);
-                return Ok(());
-            }
-            recv(news) -> news => match news {
-                Ok(JoinNews::Joined { contacts }) => {
-                    tracing::info!(contacts, "joined");
-                    save_contacts(node, &mut state);
-                }
-                Ok(JoinNews::Failed { tried, retry_ms }) => {
-                    tracing::warn!(tried, retry_ms, "nobody answered; trying again");
-                }
-                Err(_) => return Err(Failure::failed("the node's thread has ended")),
-            },
-            recv(save) -> _ => save_contacts(node, &mut state),
-        }
-    }
-}
-
-fn save_contacts(node: &NodeHandle, state: &mut Option<&mut StateDir>) {
-    let Some(state) = state else { return };
-    match node.contacts() {
-        Ok(contacts) => {
-            if let Err(error) = state.save_contacts(&contacts) {
-                tracing::error!(%error, "contacts were not kept");
-            }
-        }
-        Err(error) => tracing::error!(%error, "contacts were not read"),
-    }
-}
-
 /// SIGINT and SIGTERM, from now on as messages.
 pub(crate) fn stop_signals() -> Result<Receiver<i32>, Failure> {
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(Failure::failed)?;
+    signals(&[SIGINT, SIGTERM])
+}
+
+fn signals(wanted: &[i32]) -> Result<Receiver<i32>, Failure> {
+    let mut signals = Signals::new(wanted).map_err(Failure::failed)?;
     let (sender, receiver) = bounded(4);
     let forward = move || {
         for signal in &mut signals {
@@ -165,12 +174,4 @@ pub(crate) fn stop_signals() -> Result<Receiver<i32>, Failure> {
     let thread = std::thread::Builder::new().name("kdht-signals".into()).spawn(forward);
     thread.map_err(Failure::failed)?;
     Ok(receiver)
-}
-
-fn start_log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("KDHT_LOG");
-    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A second start in one process keeps the first's log.
-    let _ = log.try_init();
 }

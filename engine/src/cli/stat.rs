@@ -1,77 +1,93 @@
 //! The counters of a running node.
 
+use std::path::Path;
+
 use kdht::control::{self, Reply, Request};
-use kdht::status::{Status, TableFill};
+use kdht::status::{METRICS, Metric, MetricKind, Status, openmetrics};
+use serde_json::Value as Json;
 
 use super::Failure;
 use super::args::StatArgs;
+use super::operate::something_else;
 use super::show;
 
+/// Columns of a name.
+const NAME_LEN: usize = 22;
+/// Columns of a line that names several numbers.
+const LINE_LEN: usize = 100;
+
 pub(crate) fn stat(args: &StatArgs) -> Result<(), Failure> {
-    let reply = control::ask(&args.control, &Request::Stat).map_err(Failure::failed)?;
-    let Reply::Stat(status) = reply else {
-        return Err(Failure::failed("the node answered something else"));
-    };
-    if args.json {
-        let text = serde_json::to_string(&status).map_err(Failure::failed)?;
-        show::line(&text);
+    let status = status_of(&args.control.path)?;
+    if args.openmetrics {
+        show::bytes(openmetrics(&status).map_err(Failure::failed)?.as_bytes());
+        return Ok(());
+    }
+    show_status(&status, args.control.json)
+}
+
+pub(crate) fn status_of(control: &Path) -> Result<Box<Status>, Failure> {
+    match control::ask(control, &Request::Stat {}).map_err(Failure::failed)? {
+        Reply::Stat(status) => Ok(status),
+        _ => Err(something_else()),
+    }
+}
+
+pub(crate) fn show_status(status: &Status, json: bool) -> Result<(), Failure> {
+    if json {
+        show::line(&serde_json::to_string(status).map_err(Failure::failed)?);
     } else {
+        let status = serde_json::to_value(status).map_err(Failure::failed)?;
         lines_of(&status).iter().for_each(|text| show::line(text));
     }
     Ok(())
 }
 
-fn lines_of(status: &Status) -> Vec<String> {
-    let mut lines = vec![format!("id {}", status.id), String::new()];
-    lines.push(format!(
-        "{:12}{:>14}{:>14}{:>14}{:>14}",
-        "messages", "requests in", "replies out", "requests out", "replies in"
-    ));
-    let messages = &status.messages;
-    for (kind, requests_in) in &messages.requests_in {
-        let of = |counts: &std::collections::BTreeMap<String, u64>| {
-            counts.get(kind).copied().unwrap_or_default()
+/// Every metric in its place: under a heading if its path has one.
+fn lines_of(status: &Json) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut heading = "";
+    for metric in METRICS {
+        // A label alone behind a dot is no name.
+        let (group, name) = match metric.path.split_once('.') {
+            Some((name, "*")) => ("", name),
+            Some((group, name)) => (group, name.trim_matches(['*', '.'])),
+            None => ("", metric.path),
         };
-        lines.push(format!(
-            "{kind:12}{requests_in:>14}{:>14}{:>14}{:>14}",
-            of(&messages.replies_out),
-            of(&messages.requests_out),
-            of(&messages.replies_in),
-        ));
+        if group != heading {
+            heading = group;
+            if !group.is_empty() {
+                lines.push(group.to_owned());
+            }
+        }
+        let indent = if group.is_empty() { "" } else { "  " };
+        let name = format!("{indent}{}", name.replace('_', " "));
+        lines.extend(metric_lines(metric, &name, status));
     }
-    lines.push(String::new());
-    lines.push(format!("refusals {}", status.refused_total()));
-    for (reason, count) in status.refusals.iter().filter(|(_, count)| **count > 0) {
-        lines.push(format!("  {reason:18}{count:>12}"));
-    }
-    for (code, count) in status.faults_in.iter().filter(|(_, count)| **count > 0) {
-        lines.push(format!("  fault got: {code:7}{count:>12}"));
-    }
-    lines.push(format!("timeouts {}", status.timeouts));
-    lines.push(String::new());
-    lines.push(table_line("table v4", &status.table.v4));
-    lines.push(table_line("table v6", &status.table.v6));
-    let store = &status.store;
-    lines.push(format!(
-        "store     {} values under {} keys, {} of {} bytes; {} expired, {} evicted",
-        store.values, store.keys, store.bytes, store.bytes_max, store.expired, store.evicted
-    ));
-    let datapath = &status.datapath;
-    lines.push(format!(
-        "datagrams {} in, {} out; {} + {} system calls; {} lost at the socket, {} not sent",
-        datapath.datagrams_in,
-        datapath.datagrams_out,
-        datapath.receive_syscalls,
-        datapath.send_syscalls,
-        datapath.receive_overflow,
-        datapath.send_errors
-    ));
     lines
 }
 
-fn table_line(name: &str, fill: &TableFill) -> String {
-    format!(
-        "{name}  {} good, {} unverified, {} doubtful, {} stale in {} buckets; {} in reserve",
-        fill.good, fill.unverified, fill.doubtful, fill.stale, fill.buckets, fill.replacements
-    )
+/// A metric's number, or its total and what is not zero of it by label.
+fn metric_lines(metric: &Metric, name: &str, status: &Json) -> Vec<String> {
+    if metric.kind == MetricKind::Info {
+        let text = status[metric.path].as_str().unwrap_or_default();
+        return vec![format!("{name:NAME_LEN$}{text}")];
+    }
+    let samples = metric.samples(status);
+    let total: u64 = samples.iter().map(|sample| sample.value).sum();
+    let mut lines = vec![format!("{name:NAME_LEN$}{total:>12}")];
+    if metric.labels.is_empty() {
+        return lines;
+    }
+    for sample in samples.iter().filter(|sample| sample.value > 0) {
+        let word = format!("{} {}", sample.labels.join(" "), sample.value);
+        let line = lines.last_mut().map(|line| (line.chars().count(), line));
+        match line {
+            Some((len, line)) if len + word.len() + 2 <= LINE_LEN => {
+                line.push_str("  ");
+                line.push_str(&word);
+            }
+            _ => lines.push(format!("{:width$}{word}", "", width = NAME_LEN + 14)),
+        }
+    }
+    lines
 }

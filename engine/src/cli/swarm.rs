@@ -38,21 +38,41 @@ pub(crate) fn swarm(args: &SwarmArgs) -> Result<(), Failure> {
     let mut swarm = Swarm::start(options, &progress).map_err(failed)?;
     let exercise = swarm.exercise(&progress).map_err(failed)?;
     bar.finish_and_clear();
-    if args.keep {
+    let report = if args.keep {
+        let report = swarm.report(&exercise).map_err(failed)?;
+        print(&report, args.json)?;
         keep(&swarm)?;
-    }
-    let report = swarm.finish(&exercise).map_err(failed)?;
-    if args.json {
-        show::line(&serde_json::to_string(&report).map_err(Failure::failed)?);
+        report
     } else {
-        lines_of(&report).iter().for_each(|text| show::line(text));
-    }
+        let report = swarm.finish(&exercise).map_err(failed)?;
+        print(&report, args.json)?;
+        report
+    };
     if report.found < report.values {
         let missing = report.values - report.found;
         return Err(Failure::Failed(format!(
             "{missing} of {} values were not found; again with --seed {seed}",
             report.values
         )));
+    }
+    // A node that was restarted or killed is asked with the cookies of before.
+    if report.refusals > 0 && !args.roll && report.killed == 0 {
+        let reasons: Vec<_> =
+            report.refused.iter().map(|(name, n)| format!("{name} {n}")).collect();
+        return Err(Failure::Failed(format!(
+            "{} requests were refused ({}); again with --seed {seed}",
+            report.refusals,
+            reasons.join(", ")
+        )));
+    }
+    Ok(())
+}
+
+fn print(report: &Report, is_json: bool) -> Result<(), Failure> {
+    if is_json {
+        show::line(&serde_json::to_string(report).map_err(Failure::failed)?);
+    } else {
+        lines_of(report).iter().for_each(|text| show::line(text));
     }
     Ok(())
 }

@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use kdht_client::{
-    Client, ClientError, Id, Options, PublisherKey, Request, Value, immutable_value, plain_value,
-    signed_value,
+    Client, ClientError, Filter, Id, Options, PublisherKey, Request, Value, immutable_value,
+    plain_value, signed_value,
 };
 use kdht_wire::{Body, INLINE_VALUE_LEN_MAX, Message, key_of_value};
 use serde_json::json;
 
 use super::Failure;
 use super::args::{GetArgs, PutArgs, ReachVia, ValueArgs};
+use super::asker::Asker;
 use super::show;
 
 /// First line of a publisher key file.
@@ -26,13 +27,24 @@ const VALUES_MAX: u16 = 1_024;
 pub(crate) fn put(args: &PutArgs) -> Result<(), Failure> {
     let options = show::options(&args.via.reach)?;
     let (key, value) = value_of(&args.words, &args.value, &options)?;
-    let mut client = connect(&args.via, &options)?;
-    let cas = args.value.cas;
+    let mut asker = connect(&args.via, &options)?;
+    let entry = args.recurse.then(|| entry_of(&args.via)).transpose()?;
+    put_by(&mut asker, key, value, args.value.cas, entry, args.via.reach.json)
+}
+
+/// Puts a value and shows what came of it. With an `entry`, that node does the lookup.
+pub(crate) fn put_by(
+    asker: &mut Asker,
+    key: Id,
+    value: Value,
+    cas: Option<u64>,
+    entry: Option<SocketAddr>,
+    json: bool,
+) -> Result<(), Failure> {
     let publisher = show::publisher(&value);
-    let (asked, acknowledged, elapsed_us) = if args.recurse {
+    let (asked, acknowledged, elapsed_us) = if let Some(entry) = entry {
         let request = Request::Store { key, value, cas };
-        let entry = entry_of(&args.via)?;
-        let (bytes, elapsed) = client.ask(entry, &request, true).map_err(Failure::failed)?;
+        let (bytes, elapsed) = asker.ask(entry, &request, true).map_err(Failure::failed)?;
         let acknowledged = match Message::parse(&bytes).map(|message| message.body) {
             Ok(Body::StoreReply(reply)) => reply.total.get(),
             Ok(Body::Fault(fault, _)) => {
@@ -42,10 +54,10 @@ pub(crate) fn put(args: &PutArgs) -> Result<(), Failure> {
         };
         (None, acknowledged, elapsed.as_micros())
     } else {
-        let (stored, report) = client.put(key, value, cas).map_err(Failure::failed)?;
+        let (stored, report) = asker.put(key, value, cas).map_err(Failure::failed)?;
         (Some(stored.asked), stored.acknowledged, u128::from(report.elapsed_ns / 1_000))
     };
-    if args.via.reach.json {
+    if json {
         let object = json!({
             "key": key.to_string(), "publisher": publisher, "asked": asked,
             "acknowledged": acknowledged, "elapsed_us": elapsed_us,
@@ -60,30 +72,42 @@ pub(crate) fn put(args: &PutArgs) -> Result<(), Failure> {
 }
 
 pub(crate) fn get(args: &GetArgs) -> Result<(), Failure> {
-    let key = show::key(&args.key);
     let filter = show::filter(&args.wanted)?;
-    let options = show::options(&args.via.reach)?;
-    let mut client = connect(&args.via, &options)?;
-    let (values, talk) = if args.recurse {
+    let mut asker = connect(&args.via, &show::options(&args.via.reach)?)?;
+    let entry = args.recurse.then(|| entry_of(&args.via)).transpose()?;
+    get_by(&mut asker, &args.key, filter, args.all, entry, args.via.reach.json)
+}
+
+/// Gets values under the key that `word` names, and shows the first or all of them. With
+/// an `entry`, that node does the lookup.
+pub(crate) fn get_by(
+    asker: &mut Asker,
+    word: &str,
+    filter: Filter,
+    all: bool,
+    entry: Option<SocketAddr>,
+    json: bool,
+) -> Result<(), Failure> {
+    let key = show::key(word);
+    let (values, talk) = if let Some(entry) = entry {
         let request = Request::FindValue { key, filter, cursor: 0 };
-        let entry = entry_of(&args.via)?;
-        let (bytes, elapsed) = client.ask(entry, &request, true).map_err(Failure::failed)?;
+        let (bytes, elapsed) = asker.ask(entry, &request, true).map_err(Failure::failed)?;
         let values = recursed_values(&key, &bytes)?;
         (values, format!("by recursion, {} ms", elapsed.as_millis()))
     } else {
-        let values_max = if args.all { VALUES_MAX } else { 1 };
-        match client.get(key, filter, values_max) {
+        let values_max = if all { VALUES_MAX } else { 1 };
+        match asker.get(key, filter, values_max) {
             Ok((values, report)) => (values, show::talk_of(&report)),
             Err(error @ ClientError::NotFound(_)) => {
-                return Err(Failure::Failed(format!("{}: {error}", args.key)));
+                return Err(Failure::Failed(format!("{word}: {error}")));
             }
             Err(error) => return Err(Failure::failed(error)),
         }
     };
-    if args.via.reach.json {
+    if json {
         let values: Vec<_> = values.iter().map(show::value_json).collect();
         show::line(&json!({ "key": key.to_string(), "values": values }).to_string());
-    } else if args.all {
+    } else if all {
         for value in &values {
             show::line(&String::from_utf8_lossy(&value.bytes));
             eprintln!("  {}, {} s left", show::publisher(value), value.remaining_s);
@@ -118,11 +142,12 @@ fn recursed_values(key: &Id, bytes: &[u8]) -> Result<Vec<Value>, Failure> {
     }
 }
 
-pub(crate) fn connect(via: &ReachVia, options: &Options) -> Result<Client, Failure> {
-    Client::connect(&via.via, options).map_err(|error| match error {
+pub(crate) fn connect(via: &ReachVia, options: &Options) -> Result<Asker, Failure> {
+    let client = Client::connect(&via.via, options).map_err(|error| match error {
         ClientError::MixedFamilies(..) => Failure::misuse(error),
         _ => Failure::failed(error),
-    })
+    })?;
+    Ok(Asker::Client(client.into()))
 }
 
 fn entry_of(via: &ReachVia) -> Result<SocketAddr, Failure> {
@@ -220,10 +245,14 @@ fn make_publisher_key(path: &Path) -> std::io::Result<PublisherKey> {
 }
 
 fn default_publisher_path() -> Result<PathBuf, Failure> {
+    config_dir().map(|folder| folder.join("publisher.key")).ok_or_else(|| {
+        Failure::misuse("neither HOME nor XDG_CONFIG_HOME is set: name a key with --publisher-key")
+    })
+}
+
+/// Where what belongs to the user is kept.
+pub(crate) fn config_dir() -> Option<PathBuf> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let folder = set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")));
-    let folder = folder.ok_or_else(|| {
-        Failure::misuse("neither HOME nor XDG_CONFIG_HOME is set: name a key with --publisher-key")
-    })?;
-    Ok(folder.join("kdht/publisher.key"))
+    folder.map(|folder| folder.join("kdht"))
 }

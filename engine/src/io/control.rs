@@ -45,6 +45,11 @@ impl Control {
     /// No control message.
     pub(super) const EMPTY: Self = Self([0; CONTROL_LEN]);
 
+    /// The messages that the kernel wrote as `bytes`.
+    pub(super) fn of_bytes(bytes: &[u8; CONTROL_LEN]) -> Self {
+        Self(*bytes)
+    }
+
     /// Asks that the datagram leave from `ip` (IPv6, or v4-mapped on a v4 socket), by
     /// whatever interface the kernel chooses; also how many bytes of it count.
     pub(super) fn source(ip: &[u8; 16], v4: bool) -> (Self, usize) {

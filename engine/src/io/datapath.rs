@@ -39,7 +39,8 @@ pub trait Datapath {
     /// Hands all committed datagrams to the kernel. What it refuses is dropped and counted.
     fn flush(&mut self);
 
-    /// The descriptors that become readable when [`Datapath::receive`] has work.
+    /// The descriptors that become readable when [`Datapath::receive`] has work, from the
+    /// first receive on that said that no more is waiting.
     fn fds(&self) -> &[SharedFd];
 
     /// What has been counted since construction.
@@ -79,7 +80,8 @@ pub struct DatapathCounters {
     pub bytes_in: u64,
     /// Payload bytes the kernel accepted.
     pub bytes_out: u64,
-    /// System calls made to receive, those that found nothing included.
+    /// System calls made to receive, those that found nothing included. One that both sends
+    /// and receives counts as sending alone.
     pub receive_syscalls: u64,
     /// System calls made to send, those that were refused included.
     pub send_syscalls: u64,
@@ -88,6 +90,9 @@ pub struct DatapathCounters {
     /// Datagrams the kernel dropped since our receive buffer was full, as it last told;
     /// it tells with the next datagram that does fit.
     pub receive_overflow: u64,
+    /// Times receiving was interrupted since all receive memory was lent; what waits then
+    /// stays with the kernel, and is lost only where it is counted as overflow.
+    pub receive_starved: u64,
     /// Datagrams longer than the receive memory, handed to the caller without their end.
     pub truncated: u64,
     /// Times a slot was asked for while all were taken: a forced flush, or no slot at all.

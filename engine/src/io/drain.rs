@@ -7,7 +7,7 @@ use super::datapath::DatapathCounters;
 
 /// What a refusal means for the datagram at the queue's head.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Refusal {
+pub(super) enum Refusal {
     /// Not this datagram's fault: an error left over from an earlier one, or a signal.
     Leftover,
     /// The kernel has no room, and would not have it for those behind either.
@@ -23,7 +23,7 @@ enum Refusal {
 }
 
 impl Refusal {
-    fn of(errno: Errno) -> Self {
+    pub(super) fn of(errno: Errno) -> Self {
         match errno {
             Errno::CONNREFUSED | Errno::INTR => Self::Leftover,
             Errno::AGAIN => Self::Full,
@@ -36,6 +36,16 @@ impl Refusal {
             Errno::PERM | Errno::ACCESS => Self::Denied,
             _ => Self::Other,
         }
+    }
+
+    /// Counts `dropped` datagrams as dropped for this reason.
+    pub(super) fn count(self, dropped: usize, counters: &mut DatapathCounters) {
+        *match self {
+            Self::Full | Self::NoRoom => &mut counters.send_errors_would_block,
+            Self::Unreachable | Self::Leftover => &mut counters.send_errors_unreachable,
+            Self::Denied => &mut counters.send_errors_denied,
+            Self::Other => &mut counters.send_errors_other,
+        } += dropped as u64;
     }
 }
 
@@ -75,12 +85,7 @@ pub(super) fn drain(
             Refusal::Full => count - first,
             _ => 1,
         };
-        *match refusal {
-            Refusal::Full | Refusal::NoRoom => &mut counters.send_errors_would_block,
-            Refusal::Unreachable | Refusal::Leftover => &mut counters.send_errors_unreachable,
-            Refusal::Denied => &mut counters.send_errors_denied,
-            Refusal::Other => &mut counters.send_errors_other,
-        } += dropped as u64;
+        refusal.count(dropped, counters);
         first += dropped;
         retried = false;
     }

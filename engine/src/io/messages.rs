@@ -148,6 +148,12 @@ impl Outgoing<'_> {
         self.heads.len()
     }
 
+    /// The head of datagram `idx`, for a kernel that reads it later: good until the next
+    /// [`Messages::lay`] or [`Messages::receive`], while what it was laid from stays.
+    pub(super) fn head(&self, idx: usize) -> *const libc::msghdr {
+        &raw const self.heads[idx].msg_hdr
+    }
+
     /// Offers the datagrams from `first` on, and says how many the kernel took. Never
     /// blocks.
     ///

@@ -148,6 +148,3 @@ impl Datapath for Mmsg {
         self.outbox.counters
     }
 }
-
-#[cfg(test)]
-mod tests;

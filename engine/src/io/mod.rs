@@ -5,19 +5,30 @@
 //! one [`Wakeup`] for other threads to end its sleep. Per turn it calls
 //! [`Datapath::receive`], walks the batch beside the outbox ([`Datapath::split`]) and
 //! calls [`Datapath::flush`]. Nothing here allocates after construction.
+//!
+//! [`Uring`] and [`Mmsg`] do the same by other means; `tests.rs` holds what both claim.
 
+mod adopt;
+mod choice;
 mod clock;
 mod control;
 mod datapath;
+mod drafts;
 mod drain;
 mod messages;
 mod mmsg;
 mod name;
+mod overflow;
 mod pin;
 mod socket;
+#[cfg(test)]
+mod tests;
+mod uring;
 mod wait;
 mod wake;
 
+pub(crate) use adopt::adopt;
+pub use choice::{DatapathChoice, DatapathKind, OpenError, UnknownDatapath};
 pub use clock::Moment;
 pub use datapath::{Datagram, Datapath, DatapathCounters, Received, SharedFd};
 pub use mmsg::{
@@ -26,5 +37,9 @@ pub use mmsg::{
 };
 pub use pin::{Cpus, PinError, PinReason, allowed_cpus, pin_to};
 pub use socket::{BindError, BindReason, Socket, SocketOptions, bind};
+pub use uring::{
+    BUFFER_COUNT_MAX, Uring, UringBatch, UringError, UringOptions, UringOutbox, UringUnavailable,
+    uring_available,
+};
 pub use wait::{Ready, WaitError, Waiter};
 pub use wake::{Waker, Wakeup};

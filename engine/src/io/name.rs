@@ -56,6 +56,11 @@ impl Name {
         (Self(bytes), len)
     }
 
+    /// The address that the kernel wrote as `bytes`.
+    pub(super) fn of_bytes(bytes: &[u8; NAME_LEN as usize]) -> Self {
+        Self(*bytes)
+    }
+
     /// The endpoint that the first `len` bytes name, if they name one.
     pub(super) fn endpoint(&self, len: libc::socklen_t) -> Option<Endpoint> {
         let bytes = &self.0;

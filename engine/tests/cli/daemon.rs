@@ -75,9 +75,18 @@ impl Daemon {
     }
 
     /// Asks it to stop and returns its exit code.
-    pub(crate) fn terminate(mut self) -> Option<i32> {
+    pub(crate) fn terminate(self) -> Option<i32> {
+        self.signal(rustix::process::Signal::TERM);
+        self.ended()
+    }
+
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for its end and returns its exit code.
+    pub(crate) fn ended(mut self) -> Option<i32> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -88,9 +97,14 @@ impl Daemon {
         }
     }
 
+    /// The path of its control socket.
+    pub(crate) fn control(&self) -> String {
+        self.state.join("control.sock").to_str().unwrap().to_owned()
+    }
+
     /// Its counters, through the control socket.
     pub(crate) fn stat(&self) -> Json {
-        let control = self.state.join("control.sock");
+        let control = self.control();
         let output = kdht().args(["stat", "--json", "--control"]).arg(control).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         serde_json::from_slice(&output.stdout).unwrap()

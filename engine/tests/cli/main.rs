@@ -2,8 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod daemon;
+mod generate;
 mod hostile;
+mod leaving;
 mod misuse;
 mod network;
 mod python;
+mod reading;
+mod reload;
+mod shell;
 mod swarm;

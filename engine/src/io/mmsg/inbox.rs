@@ -11,6 +11,7 @@ use super::super::control::Control;
 use super::super::datapath::{Datagram, DatapathCounters, SharedFd};
 use super::super::messages::{Messages, ReceiveSlot};
 use super::super::name::Name;
+use super::super::overflow::Overflow;
 
 /// Bytes kept of a received datagram: well above [`DATAGRAM_LEN_MAX`], so that one that is
 /// too long shows.
@@ -33,8 +34,7 @@ pub(super) struct Inbox {
     controls: Box<[Control]>,
     /// What the first slots hold.
     pub(super) arrived: Vec<Arrived>,
-    /// Drops each socket told last, modulo 2^32.
-    drop_counts: Box<[u32]>,
+    overflow: Overflow,
     messages: Messages,
 }
 
@@ -52,7 +52,7 @@ impl Inbox {
             names: vec![Name::EMPTY; batch_count].into(),
             controls: vec![Control::EMPTY; batch_count].into(),
             arrived: Vec::with_capacity(batch_count),
-            drop_counts: vec![0; socket_count].into(),
+            overflow: Overflow::new(socket_count),
             messages: Messages::new(batch_count),
         }
     }
@@ -101,16 +101,7 @@ impl Inbox {
         let arrival = self.messages.arrival(message_idx);
         let told = self.controls[slot_idx].parse(arrival.control_len);
         let peer = self.names[slot_idx].endpoint(arrival.name_len).unwrap_or(Endpoint::NONE);
-        if let Some(drop_count) = told.drop_count {
-            // The kernel's count wraps; one that seems to go back by less than half its
-            // range was only told out of order.
-            let last = &mut self.drop_counts[usize::from(socket_idx)];
-            let since = drop_count.wrapping_sub(*last);
-            if since <= u32::MAX / 2 {
-                *last = drop_count;
-                counters.receive_overflow += u64::from(since);
-            }
-        }
+        self.overflow.note(socket_idx, &told, counters);
         let len = arrival.len.min(RECEIVE_LEN_MAX);
         counters.datagrams_in += 1;
         counters.bytes_in += len as u64;

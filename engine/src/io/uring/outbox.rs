@@ -1,0 +1,151 @@
+//! What leaves: slots to lay datagrams into, sent many in one entry of the ring.
+
+use kdht_core::{Outbox, Route};
+use rustix::io::Errno;
+
+use super::super::datapath::DatapathCounters;
+use super::super::drafts::Drafts;
+use super::super::drain::Refusal;
+use super::super::messages::Messages;
+use super::super::socket::Socket;
+use super::ring::Ring;
+
+/// Entries of the ring for one flush, at most; each but the first is for a kernel that did
+/// not take all that was asked.
+const ENTER_COUNT_MAX: usize = 16;
+
+/// The outbox of a [`Uring`](super::Uring).
+///
+/// When all slots are taken they are flushed first, and what the kernel has no room for is
+/// dropped and counted. No slot is handed out only while the kernel, for want of memory,
+/// has not even taken notice of what was flushed.
+pub struct UringOutbox {
+    /// Before what its entries point to: it is dropped first.
+    pub(super) ring: Ring,
+    drafts: Drafts,
+    messages: Messages,
+    /// Of each committed slot: the socket by which it leaves.
+    exit_idxs: Vec<u8>,
+    /// Committed slots whose outcome is not known.
+    sent_idxs: Vec<usize>,
+    /// Those in flight have been refused once for no fault of theirs.
+    is_second_try: bool,
+    /// Those of the whole datapath: kept here, since they count while a batch is lent.
+    pub(super) counters: DatapathCounters,
+}
+
+impl UringOutbox {
+    pub(super) fn new(ring: Ring, slot_count: usize, sockets: &[Socket]) -> Self {
+        Self {
+            ring,
+            drafts: Drafts::new(slot_count, sockets),
+            messages: Messages::new(slot_count),
+            exit_idxs: Vec::with_capacity(slot_count),
+            sent_idxs: Vec::with_capacity(slot_count),
+            is_second_try: false,
+            counters: DatapathCounters::default(),
+        }
+    }
+
+    /// Hands what is committed to the kernel, in one call unless it takes less, and frees
+    /// all slots of which it told the outcome. What came meanwhile is taken in as well.
+    pub(super) fn flush(&mut self) {
+        self.drafts.close();
+        if self.drafts.count() == 0 {
+            return;
+        }
+        if self.sent_idxs.is_empty() {
+            self.sent_idxs.extend(0..self.drafts.count());
+            self.is_second_try = false;
+            self.ask();
+        }
+        let was_announcing = self.ring.hold_back();
+        while self.submit() {
+            self.settle();
+            if self.sent_idxs.is_empty() {
+                self.drafts.clear();
+                self.exit_idxs.clear();
+                break;
+            }
+            self.is_second_try = true;
+            self.ask();
+        }
+        if was_announcing {
+            self.ring.announce_again(&mut self.counters);
+        }
+    }
+
+    /// Asks for all sends of `sent_idxs`.
+    fn ask(&mut self) {
+        let Self { ring, drafts, messages, exit_idxs, sent_idxs, .. } = self;
+        let slots = sent_idxs.iter().map(|&idx| drafts.send_slot(idx));
+        let outgoing = messages.lay(slots);
+        for (place, &idx) in sent_idxs.iter().enumerate() {
+            // SAFETY: the heads and what they point to (names, control messages, payloads)
+            // lie in boxes of this outbox, which neither move nor go before the ring. They
+            // are written by `lay`, which is called only when nothing is in flight, and by
+            // `slot` and `commit`, which touch no committed slot; slots become free only in
+            // `flush`, once the outcome of every send is known.
+            let is_asked = unsafe { ring.send(exit_idxs[idx], outgoing.head(place), idx) };
+            // The ring was made for as many entries as there are slots and sockets, and
+            // what a flush before did not get rid of keeps this one from asking.
+            assert!(is_asked, "the ring has a place for each slot");
+        }
+    }
+
+    /// Enters the ring until all sends completed; false if that does not come about.
+    fn submit(&mut self) -> bool {
+        for _ in 0..ENTER_COUNT_MAX {
+            if self.ring.in_flight_count == 0 {
+                break;
+            }
+            self.counters.send_syscalls += 1;
+            // What it does not take now it may take the next time.
+            let _ = self.ring.enter(&mut self.counters);
+        }
+        self.ring.in_flight_count == 0
+    }
+
+    /// Counts what became of `sent_idxs` and keeps those to be tried once more.
+    fn settle(&mut self) {
+        let Self { ring, drafts, sent_idxs, is_second_try, counters, .. } = self;
+        sent_idxs.retain(|&idx| {
+            let result = ring.results[idx];
+            if result >= 0 {
+                counters.datagrams_out += 1;
+                counters.bytes_out += drafts.datagram_len(idx);
+                return false;
+            }
+            let refusal = Refusal::of(Errno::from_raw_os_error(result.saturating_neg()));
+            // Leftover errors are cleared by being told, so one more try is enough.
+            if refusal == Refusal::Leftover && !*is_second_try {
+                return true;
+            }
+            refusal.count(1, counters);
+            false
+        });
+    }
+}
+
+impl Outbox for UringOutbox {
+    fn slot(&mut self, route: &Route) -> Option<&mut [u8]> {
+        if self.drafts.is_full() || !self.sent_idxs.is_empty() {
+            self.counters.outbox_full += 1;
+            self.flush();
+            if !self.sent_idxs.is_empty() {
+                return None;
+            }
+        }
+        Some(self.drafts.slot(route))
+    }
+
+    /// # Panics
+    /// If no slot was handed out since the last commit or flush, or `len` exceeds
+    /// [`DATAGRAM_LEN_MAX`](kdht_wire::DATAGRAM_LEN_MAX).
+    fn commit(&mut self, len: usize) {
+        match self.drafts.commit(len) {
+            Some(idx) => self.exit_idxs.push(u8::try_from(idx).unwrap_or(u8::MAX)),
+            None => self.counters.send_errors_unreachable += 1,
+        }
+    }
+}
