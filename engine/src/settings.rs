@@ -13,7 +13,9 @@ use tracing_subscriber::filter::LevelFilter;
 
 pub use live::{Changes, InEffect, LIVE};
 
+use crate::io::DatapathChoice;
 use crate::network_key;
+use crate::pace::PollPolicy;
 
 /// Longest time that a node may be given to hand over its values when it is told to stop,
 /// in seconds.
@@ -32,6 +34,10 @@ pub struct Settings {
     pub network_key: Option<PathBuf>,
     /// CPU to pin the node's thread to; nothing: the one that it starts on.
     pub core: Option<usize>,
+    /// What datagrams are moved with.
+    pub datapath: DatapathChoice,
+    /// How the node's thread waits for datagrams.
+    pub poll: PollPolicy,
     /// What is logged: a level, or levels by module (`info,kdht=debug`).
     pub log: String,
     /// Seconds that the node has to hand over its values when it is told to stop, 0 to
@@ -164,6 +170,8 @@ impl Default for Settings {
             state: None,
             network_key: None,
             core: None,
+            datapath: DatapathChoice::Mmsg,
+            poll: PollPolicy::Adaptive,
             log: "info".to_owned(),
             drain_s: 10,
             node: Config::default(),
@@ -264,6 +272,16 @@ impl Settings {
             "core" => {
                 let core = text.parse().map_err(|_| wrong("the number of a CPU".to_owned()))?;
                 self.core = Some(core);
+                Ok(())
+            }
+            "datapath" => {
+                self.datapath =
+                    text.parse().map_err(|_| wrong("auto, uring or mmsg".to_owned()))?;
+                Ok(())
+            }
+            "poll" => {
+                let policies = "busy, adaptive or sleep";
+                self.poll = text.parse().map_err(|_| wrong(policies.to_owned()))?;
                 Ok(())
             }
             "log" => {
@@ -384,7 +402,8 @@ impl Settings {
 }
 
 /// Settings of the process, not of the node in it.
-const TEXTS: &[&str] = &["listen", "bootstrap", "state", "network_key", "core", "log", "drain_s"];
+const TEXTS: &[&str] =
+    &["listen", "bootstrap", "state", "network_key", "core", "datapath", "poll", "log", "drain_s"];
 
 /// What is logged by `text`: a level, or levels by module, with commas between them.
 /// Nothing if it is neither; a lone word must be a level, so that a slip of the pen does
@@ -493,6 +512,8 @@ mod tests {
             ("listen = ['nowhere']", ["listen", "nowhere"]),
             ("listen = ['127.0.0.1:1', '127.0.0.2:1']", ["listen", "one of each"]),
             ("listen = []", ["listen", "one or two"]),
+            ("datapath = 'rdma'", ["datapath", "uring"]),
+            ("poll = 'often'", ["poll", "adaptive"]),
             ("log = 'loud'", ["log", "trace"]),
             ("log = ''", ["log", "trace"]),
             ("drain_s = 3601", ["drain_s", "0 to 3600 s"]),

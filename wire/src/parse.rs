@@ -1,9 +1,11 @@
 //! From bytes to a checked message, without copying (§2 to §7).
 
+use core::fmt;
+
 use zerocopy::FromBytes;
 
 use crate::body::{Contact, FindValueBody, ReplyBody, StoreBody};
-use crate::extension::Extensions;
+use crate::extension::{EXTENSIONS_MAX, Extensions};
 use crate::fault::{Fault, FaultDetail};
 use crate::head::{BODY_LEN_OFFSET, Flags, Head, Kind, MAGIC, TX_ID_OFFSET, VERSION, VERSION_MIN};
 use crate::network_key::MAC_LEN;
@@ -58,6 +60,35 @@ pub enum ParseError {
     /// Padding that is not zeros.
     Padding,
 }
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Short { have } => write!(f, "{have} bytes are fewer than a head"),
+            Self::Oversize => write!(f, "more bytes than a message may have"),
+            Self::Magic => write!(f, "it does not begin with KD"),
+            Self::Version(version) => write!(f, "version {version} is not known"),
+            Self::Reserved => write!(f, "a bit or byte that must be zero is not"),
+            Self::Length { declared } => {
+                write!(f, "its body is not the {declared} bytes that it declares")
+            }
+            Self::Kind(kind) => write!(f, "kind {kind} is not known"),
+            Self::FaultRequest => write!(f, "a FAULT that is not a reply"),
+            Self::FaultCode(code) => write!(f, "fault code {code} is not known"),
+            Self::Body => write!(f, "the body is shorter than its kind's fixed part"),
+            Self::Items => write!(f, "its contacts or records do not fit its body"),
+            Self::Filter(filter) => write!(f, "filter {filter} is not known"),
+            Self::ValueKind(kind) => write!(f, "value kind {kind} is not known"),
+            Self::ValueLength(len) => write!(f, "a value of {len} bytes is too long"),
+            Self::Store => write!(f, "a STORE without its value, or of no known durability"),
+            Self::Extension => write!(f, "an extension of a wrong length"),
+            Self::ExtensionCount => write!(f, "more than {EXTENSIONS_MAX} extensions"),
+            Self::Padding => write!(f, "padding that is not zeros"),
+        }
+    }
+}
+
+impl core::error::Error for ParseError {}
 
 /// What can be read of a message of any version, past or future (§2.1).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

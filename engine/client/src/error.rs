@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use kdht_core::{CommandError, Report, Stored};
+use kdht_wire::Fault;
 
 /// Why a client's call brought nothing.
 #[derive(Debug)]
@@ -70,6 +71,15 @@ impl fmt::Display for ClientError {
                 let (asked, refused) = (stored.asked, stored.refused);
                 write!(f, "not stored: of {asked} nodes asked {refused} refused")?;
                 match stored.fault {
+                    Some(Fault::Sequence | Fault::Cas) => {
+                        write!(f, ": sequence {} is held; put a higher one", stored.sequence)
+                    }
+                    Some(Fault::Plain) => {
+                        write!(
+                            f,
+                            ": plain values are not accepted; sign it, or store it as immutable"
+                        )
+                    }
                     Some(fault) => write!(f, ", the last with `{}`", fault.name()),
                     None => write!(f, ", the others did not answer"),
                 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::show::addr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kdht::settings::DRAIN_S_MAX;
 
@@ -79,6 +80,14 @@ pub(crate) struct RunArgs {
     /// CPU to pin the node's thread to [default: the one it starts on]
     #[arg(long, value_name = "CPU")]
     pub(crate) core: Option<usize>,
+    /// What to move datagrams with: mmsg (recvmmsg and sendmmsg), uring (io_uring), or auto
+    /// [default: mmsg]
+    #[arg(long, value_name = "DATAPATH")]
+    pub(crate) datapath: Option<String>,
+    /// How to wait for datagrams: busy takes a whole core, adaptive looks for 20 µs before
+    /// it sleeps, sleep sleeps at once [default: adaptive]
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) poll: Option<String>,
     /// Any other setting, such as node.k=8
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
@@ -105,7 +114,7 @@ pub(crate) struct Reach {
 #[derive(Args)]
 pub(crate) struct ReachVia {
     /// Node to enter the network through; more than one may be given
-    #[arg(long, value_name = "ADDR", required = true, num_args = 1..)]
+    #[arg(long, value_name = "ADDR", required = true, num_args = 1.., value_parser = addr)]
     pub(crate) via: Vec<SocketAddr>,
     #[command(flatten)]
     pub(crate) reach: Reach,
@@ -187,6 +196,7 @@ pub(crate) struct GetArgs {
 #[derive(Args)]
 pub(crate) struct PingArgs {
     /// Whom to ask
+    #[arg(value_parser = addr)]
     pub(crate) addr: SocketAddr,
     #[command(flatten)]
     pub(crate) reach: Reach,
@@ -195,6 +205,7 @@ pub(crate) struct PingArgs {
 #[derive(Args)]
 pub(crate) struct FindNodeArgs {
     /// Whom to ask
+    #[arg(value_parser = addr)]
     pub(crate) addr: SocketAddr,
     /// Target: 40 hexadecimal digits, or a name
     pub(crate) target: String,
@@ -208,6 +219,7 @@ pub(crate) struct FindNodeArgs {
 #[derive(Args)]
 pub(crate) struct FindValueArgs {
     /// Whom to ask
+    #[arg(value_parser = addr)]
     pub(crate) addr: SocketAddr,
     /// A name, or 40 hexadecimal digits
     pub(crate) key: String,
@@ -226,6 +238,7 @@ pub(crate) struct FindValueArgs {
 #[derive(Args)]
 pub(crate) struct StoreArgs {
     /// Whom to ask
+    #[arg(value_parser = addr)]
     pub(crate) addr: SocketAddr,
     /// KEY VALUE, or KEY with --file, or VALUE with --immutable
     #[arg(value_name = "KEY VALUE", num_args = 0..=2)]

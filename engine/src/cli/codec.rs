@@ -18,7 +18,7 @@ pub(crate) fn decode(args: &DecodeArgs) -> Result<(), Failure> {
         }
         Err(error) => {
             let len = bytes.len();
-            Err(Failure::Failed(format!("these {len} bytes are no message: {error:?}")))
+            Err(Failure::Failed(format!("these {len} bytes are no message: {error}")))
         }
     }
 }

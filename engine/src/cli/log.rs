@@ -13,6 +13,8 @@ impl Log {
         let log = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(std::io::stderr)
+            // A log that cannot be written is lost; saying so would panic.
+            .log_internal_errors(false)
             .with_filter_reloading();
         let handle = log.reload_handle();
         // A second start in one process keeps the first's log.

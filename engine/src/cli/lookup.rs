@@ -50,7 +50,7 @@ pub(crate) fn value_by(
     } else {
         show_path(&report);
         for value in &values {
-            show::line(&format!("{}: {}", show::publisher(value), text_of(&value.bytes)));
+            show::line(&format!("{}: {}", show::publisher(value), show::one_line(&value.bytes)));
         }
     }
     if values.is_empty() {
@@ -71,9 +71,5 @@ fn report_json(report: &Report) -> serde_json::Value {
 
 fn show_path(report: &Report) {
     show::path_lines(report).iter().for_each(|text| show::line(text));
-    eprintln!("{}: {}", report.target, show::talk_of(report));
-}
-
-fn text_of(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+    show::talk(&format!("{}: {}", report.target, show::talk_of(report)));
 }

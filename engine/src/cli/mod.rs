@@ -76,6 +76,6 @@ pub(crate) fn main() -> ExitCode {
         Err(Failure::Failed(why)) => (why, 1),
         Err(Failure::Misuse(why)) => (why, 2),
     };
-    eprintln!("kdht: {why}");
+    show::talk(&format!("kdht: {why}"));
     ExitCode::from(code)
 }

@@ -43,7 +43,7 @@ pub(crate) fn show_members(members: &Members, json: bool) -> Result<(), Failure>
         ));
     }
     let (shown, total) = (members.members.len(), members.total);
-    eprintln!("{shown} of {total} contacts of {}", members.id);
+    show::talk(&format!("{shown} of {total} contacts of {}", members.id));
     Ok(())
 }
 
@@ -72,7 +72,7 @@ pub(crate) fn reload(args: &ReloadArgs) -> Result<(), Failure> {
     applied.iter().for_each(|name| show::line(&format!("applied {name}")));
     restart.iter().for_each(|name| show::line(&format!("wants a restart {name}")));
     if applied.is_empty() && restart.is_empty() {
-        eprintln!("nothing has changed");
+        show::talk("nothing has changed");
     }
     Ok(())
 }

@@ -29,8 +29,8 @@ pub(crate) fn find_value(args: &FindValueArgs) -> Result<(), Failure> {
 }
 
 pub(crate) fn store(args: &StoreArgs) -> Result<(), Failure> {
-    let options = show::options(&args.reach)?;
-    let (key, value) = value_of(&args.words, &args.value, &options)?;
+    let mut options = show::options(&args.reach)?;
+    let (key, value) = value_of(&args.words, &args.value, &mut options)?;
     let request = Request::Store { key, value, cas: args.value.cas };
     ask_as(&options, args.addr, &args.reach, &request, args.recurse)
 }
@@ -61,9 +61,9 @@ pub(crate) fn exchange(
 ) -> Result<Id, Failure> {
     let (bytes, rtt) = asker.ask(addr, request, recurse).map_err(Failure::failed)?;
     let message = Message::parse(&bytes)
-        .map_err(|error| Failure::Failed(format!("{addr} answered no message: {error:?}")))?;
+        .map_err(|error| Failure::Failed(format!("{addr} answered no message: {error}")))?;
     if json {
-        let text = json::to_json(&bytes).map_err(|error| Failure::Failed(format!("{error:?}")))?;
+        let text = json::to_json(&bytes).map_err(|error| Failure::Failed(error.to_string()))?;
         let reply: Json = serde_json::from_str(&text).map_err(Failure::failed)?;
         show::line(&json!({ "rtt_us": rtt.as_micros(), "reply": reply }).to_string());
     } else {
@@ -100,7 +100,7 @@ fn print(message: &Message<'_>, rtt: Duration) {
                     record.cursor,
                     record.remaining_s,
                     record.value_len,
-                    String::from_utf8_lossy(record.value),
+                    show::one_line(record.value),
                 ));
             }
         }

@@ -1,14 +1,15 @@
 //! A node, until it is told to stop.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded, never};
 use kdht::control::Asked;
-use kdht::io::{Mmsg, MmsgOptions, SocketOptions, bind};
+use kdht::io::{Socket, SocketOptions, bind};
 use kdht::settings::{InEffect, Settings, Source};
 use kdht::state::StateDir;
-use kdht::{NodeHandle, Runner, Shard, control, now_of};
+use kdht::{NodeHandle, Runner, control, now_of};
 use kdht_core::Node;
 use kdht_wire::{Endpoint, Id};
 use serde_json::json;
@@ -51,15 +52,16 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     for addr in &settings.listen {
         sockets.push(bind(*addr, &SocketOptions::default()).map_err(Failure::failed)?);
     }
-    let listening: Vec<String> =
-        sockets.iter().map(|socket| socket.local_addr().to_string()).collect();
-    let datapath = Mmsg::new(sockets, &MmsgOptions::default()).map_err(Failure::failed)?;
+    let listening: Vec<SocketAddr> = sockets.iter().map(Socket::local_addr).collect();
+    // A node does not enter the network through itself.
+    bootstrap.retain(|entry| !listening.contains(&entry.socket_addr()));
     let seed = kdht::entropy().map_err(Failure::failed)?;
     let config = in_effect.config.clone();
     let node = Node::new(id, config, seed, now_of(kdht::io::Moment::now()));
     let core = settings.core.or_else(|| Some(rustix::thread::sched_getcpu()));
-    let runner = Runner::start(core).map_err(Failure::failed)?;
-    let node = runner.add(Shard::new(node, datapath)).map_err(Failure::failed)?;
+    let runner = Runner::start_with(core, settings.datapath, settings.poll);
+    let runner = runner.map_err(Failure::failed)?;
+    let node = runner.open(node, sockets).map_err(Failure::failed)?.map_err(Failure::failed)?;
     let control_path = state.as_ref().map(StateDir::control_path);
     let tasks = match &control_path {
         Some(path) => serve_operators(path, &node)?,
@@ -106,6 +108,8 @@ fn settings_of(args: &RunArgs) -> Result<Settings, Failure> {
     flags.extend(args.state.as_ref().map(|dir| ("state", path(dir))));
     flags.extend(args.network_key.as_ref().map(|file| ("network_key", path(file))));
     flags.extend(args.core.map(|core| ("core", core.to_string())));
+    flags.extend(args.datapath.clone().map(|choice| ("datapath", choice)));
+    flags.extend(args.poll.clone().map(|policy| ("poll", policy)));
     for setting in &args.set {
         let pair = setting.split_once('=');
         let (key, value) =
@@ -148,7 +152,8 @@ fn start_shell(
     Ok(ended)
 }
 
-fn announce(args: &RunArgs, id: &Id, listening: &[String]) {
+fn announce(args: &RunArgs, id: &Id, listening: &[SocketAddr]) {
+    let listening: Vec<String> = listening.iter().map(ToString::to_string).collect();
     if args.json {
         show::line(&json!({ "id": id.to_string(), "listen": listening }).to_string());
     } else {

@@ -1,6 +1,7 @@
 //! How ids, bytes and values are read from words and written for people and machines.
 
 use std::io::Write;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 
 use kdht::network_key;
@@ -16,10 +17,44 @@ pub(crate) fn line(text: &str) {
     bytes(format!("{text}\n").as_bytes());
 }
 
-/// Writes data as it is.
+/// Writes data as it is, and ends the process with exit code 1 where it cannot be written.
 pub(crate) fn bytes(data: &[u8]) {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(data).and_then(|()| out.flush());
+    match out.write_all(data).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            talk(&format!("kdht: standard output: {error}"));
+            std::process::exit(1);
+        }
+        _ => {}
+    }
+}
+
+/// Writes a value as it is, and the end of the line behind it where one is wanted.
+pub(crate) fn value(data: &[u8], ends_line: bool) {
+    bytes(data);
+    if ends_line && data.last() != Some(&b'\n') {
+        bytes(b"\n");
+    }
+}
+
+/// A value as one line: as text, or in hexadecimal where it is none, or more than a line.
+pub(crate) fn one_line(data: &[u8]) -> String {
+    match std::str::from_utf8(data) {
+        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
+        _ => hex(data),
+    }
+}
+
+/// Writes one line of talk. Nobody listening is no error.
+pub(crate) fn talk(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// An address as people write it, such as 127.0.0.1:4000 or localhost:4000.
+pub(crate) fn addr(word: &str) -> Result<SocketAddr, String> {
+    let mut found = word.to_socket_addrs().map_err(|error| error.to_string())?;
+    let addr = found.next().ok_or("has no address")?;
+    if addr.port() == 0 { Err("port 0 is nobody's".to_owned()) } else { Ok(addr) }
 }
 
 /// A key as people write it: 40 hexadecimal digits are the key itself, anything else is

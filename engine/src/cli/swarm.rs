@@ -80,9 +80,9 @@ fn print(report: &Report, is_json: bool) -> Result<(), Failure> {
 fn keep(swarm: &Swarm) -> Result<(), Failure> {
     let stop = stop_signals()?;
     for addr in swarm.addrs() {
-        eprintln!("{addr}");
+        show::talk(&format!("{addr}"));
     }
-    eprintln!("these nodes run until SIGINT or SIGTERM");
+    show::talk("these nodes run until SIGINT or SIGTERM");
     let _ = stop.recv();
     Ok(())
 }

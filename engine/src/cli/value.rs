@@ -1,7 +1,7 @@
 //! put and get.
 
 use std::fs::OpenOptions;
-use std::io::{Read, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use kdht_client::{
     Client, ClientError, Filter, Id, Options, PublisherKey, Request, Value, immutable_value,
     plain_value, signed_value,
 };
-use kdht_wire::{Body, INLINE_VALUE_LEN_MAX, Message, key_of_value};
+use kdht_wire::{Body, Flags, INLINE_VALUE_LEN_MAX, Message, Record, key_of_value};
 use serde_json::json;
 
 use super::Failure;
@@ -25,8 +25,8 @@ const PUBLISHER_HEAD: &str = "kdht-publisher-key 1";
 const VALUES_MAX: u16 = 1_024;
 
 pub(crate) fn put(args: &PutArgs) -> Result<(), Failure> {
-    let options = show::options(&args.via.reach)?;
-    let (key, value) = value_of(&args.words, &args.value, &options)?;
+    let mut options = show::options(&args.via.reach)?;
+    let (key, value) = value_of(&args.words, &args.value, &mut options)?;
     let mut asker = connect(&args.via, &options)?;
     let entry = args.recurse.then(|| entry_of(&args.via)).transpose()?;
     put_by(&mut asker, key, value, args.value.cas, entry, args.via.reach.json)
@@ -66,7 +66,7 @@ pub(crate) fn put_by(
     } else {
         let of = asked.map_or_else(String::new, |asked| format!(" of {asked}"));
         show::line(&key.to_string());
-        eprintln!("stored at {acknowledged}{of} nodes, {publisher}");
+        show::talk(&format!("stored at {acknowledged}{of} nodes, {publisher}"));
     }
     Ok(())
 }
@@ -75,7 +75,23 @@ pub(crate) fn get(args: &GetArgs) -> Result<(), Failure> {
     let filter = show::filter(&args.wanted)?;
     let mut asker = connect(&args.via, &show::options(&args.via.reach)?)?;
     let entry = args.recurse.then(|| entry_of(&args.via)).transpose()?;
-    get_by(&mut asker, &args.key, filter, args.all, entry, args.via.reach.json)
+    let form = match args.via.reach.json {
+        true => Form::Json,
+        false if std::io::stdout().is_terminal() => Form::Lines,
+        false => Form::Raw,
+    };
+    get_by(&mut asker, &args.key, filter, args.all, entry, form)
+}
+
+/// How found values are written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Form {
+    /// As one JSON object.
+    Json,
+    /// As they are, each ended by a line's end.
+    Lines,
+    /// As they are.
+    Raw,
 }
 
 /// Gets values under the key that `word` names, and shows the first or all of them. With
@@ -86,13 +102,13 @@ pub(crate) fn get_by(
     filter: Filter,
     all: bool,
     entry: Option<SocketAddr>,
-    json: bool,
+    form: Form,
 ) -> Result<(), Failure> {
     let key = show::key(word);
     let (values, talk) = if let Some(entry) = entry {
         let request = Request::FindValue { key, filter, cursor: 0 };
         let (bytes, elapsed) = asker.ask(entry, &request, true).map_err(Failure::failed)?;
-        let values = recursed_values(&key, &bytes)?;
+        let values = recursed_values(&key, &filter, &bytes)?;
         (values, format!("by recursion, {} ms", elapsed.as_millis()))
     } else {
         let values_max = if all { VALUES_MAX } else { 1 };
@@ -104,33 +120,39 @@ pub(crate) fn get_by(
             Err(error) => return Err(Failure::failed(error)),
         }
     };
-    if json {
+    if form == Form::Json {
         let values: Vec<_> = values.iter().map(show::value_json).collect();
         show::line(&json!({ "key": key.to_string(), "values": values }).to_string());
     } else if all {
         for value in &values {
-            show::line(&String::from_utf8_lossy(&value.bytes));
-            eprintln!("  {}, {} s left", show::publisher(value), value.remaining_s);
+            show::line(&show::one_line(&value.bytes));
+            show::talk(&format!("  {}, {} s left", show::publisher(value), value.remaining_s));
         }
     } else if let Some(value) = values.first() {
-        show::bytes(&value.bytes);
-        if value.bytes.last() != Some(&b'\n') {
-            show::line("");
-        }
-        eprintln!("{}, {} s left; {talk}", show::publisher(value), value.remaining_s);
+        show::value(&value.bytes, form == Form::Lines);
+        show::talk(&format!("{}, {} s left; {talk}", show::publisher(value), value.remaining_s));
     }
     Ok(())
 }
 
-/// The values in the reply to a recursive FIND_VALUE, each verified here: whoever did the
-/// lookup need not be trusted.
-fn recursed_values(key: &Id, bytes: &[u8]) -> Result<Vec<Value>, Failure> {
-    match Message::parse(bytes).map(|message| message.body) {
+/// The values in the reply to a recursive FIND_VALUE, each verified and held against the
+/// filter here: whoever did the lookup need not be trusted.
+fn recursed_values(key: &Id, filter: &Filter, bytes: &[u8]) -> Result<Vec<Value>, Failure> {
+    let message = Message::parse(bytes);
+    if message.is_ok_and(|message| message.head.flags().has(Flags::MORE)) {
+        show::talk("there are more values than one answer holds; without --recurse all come");
+    }
+    match message.map(|message| message.body) {
         Ok(Body::Values { records, .. }) => {
-            let proven = records.iter().filter(|record| kdht_store::verify(key, record).is_ok());
-            let values: Vec<Value> = proven.map(|record| Value::of(&record)).collect();
+            let believed = |record: &Record<'_>| {
+                filter.passes(record) && kdht_store::verify(key, record).is_ok()
+            };
+            let values: Vec<Value> =
+                records.iter().filter(believed).map(|record| Value::of(&record)).collect();
             if values.is_empty() {
-                return Err(Failure::failed("the values in the answer do not prove themselves"));
+                return Err(Failure::failed(
+                    "no value in the answer proves itself and is one of those asked for",
+                ));
             }
             Ok(values)
         }
@@ -158,7 +180,7 @@ fn entry_of(via: &ReachVia) -> Result<SocketAddr, Failure> {
 pub(crate) fn value_of(
     words: &[String],
     args: &ValueArgs,
-    options: &Options,
+    options: &mut Options,
 ) -> Result<(Id, Value), Failure> {
     let wants_key = !args.immutable;
     let wants_value = args.file.is_none();
@@ -184,11 +206,13 @@ pub(crate) fn value_of(
         return Ok((key_of_value(&bytes), value));
     }
     let key = show::key(&words[0]);
+    let publisher = publisher_key(args.publisher_key.as_deref())?;
     if args.plain {
-        let publisher = options.id.unwrap_or_default();
+        // The slot is the publisher's id: to replace its value, it must be the same again.
+        let publisher = key_of_value(&publisher.public_key());
+        options.id = Some(publisher);
         return Ok((key, plain_value(publisher, args.lifetime, &bytes)));
     }
-    let publisher = publisher_key(args.publisher_key.as_deref())?;
     let sequence = args.sequence.unwrap_or_else(micros_since_1970);
     Ok((key, signed_value(&publisher, &key, sequence, args.lifetime, &bytes)))
 }
@@ -240,7 +264,7 @@ fn make_publisher_key(path: &Path) -> std::io::Result<PublisherKey> {
     let mut file = options.write(true).create_new(true).mode(0o600).open(path)?;
     writeln!(file, "{PUBLISHER_HEAD}\n{}", show::hex(&seed))?;
     file.sync_all()?;
-    eprintln!("made a publisher key in {}", path.display());
+    show::talk(&format!("made a publisher key in {}", path.display()));
     Ok(PublisherKey::from_seed(&seed))
 }
 

@@ -28,21 +28,31 @@ impl Daemon {
     }
 
     pub(crate) fn start_at(listen: &str, state: &Path, args: &[&str]) -> Self {
+        Self::spawn(listen, Stdio::piped(), state, args)
+    }
+
+    /// As [`Daemon::start`], with its log in `log` instead of here.
+    pub(crate) fn start_logging_to(log: Stdio, state: &Path, args: &[&str]) -> Self {
+        Self::spawn("127.0.0.1:0", log, state, args)
+    }
+
+    fn spawn(listen: &str, log: Stdio, state: &Path, args: &[&str]) -> Self {
         let mut child = kdht()
             .args(["run", "--json", "--listen", listen, "--state"])
             .arg(state)
             .args(args)
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(log)
             .spawn()
             .unwrap();
         let (sender, log) = channel();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                let _ = sender.send(line);
-            }
-        });
+        if let Some(stderr) = child.stderr.take() {
+            std::thread::spawn(move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    let _ = sender.send(line);
+                }
+            });
+        }
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let said: Json = serde_json::from_str(&line).unwrap_or_else(|error| {

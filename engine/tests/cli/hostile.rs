@@ -176,6 +176,60 @@ fn each_kind_of_hostile_datagram_is_counted_by_its_reason() {
 }
 
 #[test]
+fn a_log_that_cannot_be_written_does_not_end_the_node() {
+    let home = tempfile::tempdir().unwrap();
+    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let node = Daemon::start_logging_to(
+        full.into(),
+        &home.path().join("state"),
+        &["--bootstrap", &nobody],
+    );
+    node.wait_until("failed joins, which are logged", |stat| stat["timeouts"].as_u64() >= Some(2));
+    still_serves(home.path(), &node, &[]);
+}
+
+/// A node that did the lookup may lie: what it names is believed only if it proves itself
+/// and is what was asked for.
+#[test]
+fn a_recursive_answer_of_another_publisher_is_not_believed() {
+    let home = tempfile::tempdir().unwrap();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let addr = socket.local_addr().unwrap().to_string();
+    let key = key_of_value(b"evil");
+    let liar = std::thread::spawn(move || {
+        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let mut buf = [0; 4096];
+        while let Ok((len, from)) = socket.recv_from(&mut buf) {
+            let request = kdht_wire::Message::parse(&buf[..len]).unwrap();
+            let mut head = *request.head;
+            head.sender = Id([6; 20]);
+            head.flags = Flags::REPLY.0.into();
+            let is_last = request.kind == Kind::FindValue;
+            let total = u16::from(is_last).into();
+            let observed = kdht_wire::Endpoint::from(from);
+            let reply = laid(head, None, |emit| {
+                emit.body(&kdht_wire::ReplyBody { observed, total }).unwrap();
+                if is_last {
+                    let record = Record::whole(Publisher::Immutable, 60, b"evil").unwrap();
+                    emit.record(&record).unwrap();
+                }
+            });
+            socket.send_to(&reply, from).unwrap();
+            if is_last {
+                return;
+            }
+        }
+    });
+    let publisher = "9a".repeat(32);
+    let args = ["get", &key.to_string(), "--publisher", &publisher, "--recurse", "--via", &addr];
+    let got = run(home.path(), &args);
+    liar.join().unwrap();
+    assert_eq!(got.status.code(), Some(1), "{got:?}");
+    assert!(got.stdout.is_empty(), "{got:?}");
+}
+
+#[test]
 fn a_keyed_node_counts_strangers_and_replays_and_answers_none() {
     let home = tempfile::tempdir().unwrap();
     let key_file = home.path().join("key");

@@ -26,7 +26,7 @@ fn found(home: &Path, via: &Daemon, count: usize) -> usize {
     let via = via.addr.to_string();
     let is_found = |number: &usize| {
         let got = run(home, &["get", &format!("key {number}"), "--via", &via]);
-        stdout(&got) == format!("value {number}\n")
+        stdout(&got) == format!("value {number}")
     };
     (0..count).filter(is_found).count()
 }

@@ -3,7 +3,7 @@
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-use crate::daemon::{run, stderr, stdout};
+use crate::daemon::{kdht, run, stderr, stdout};
 
 #[test]
 fn a_put_to_nobody_names_the_address_and_what_was_tried_within_five_seconds() {
@@ -65,6 +65,19 @@ fn what_was_tried_and_failed_exits_with_1_and_says_why() {
         assert_eq!(output.status.code(), Some(1), "{args:?}: {output:?}");
         assert!(stderr(&output).contains(part), "{args:?}: {}", stderr(&output));
     }
+}
+
+#[test]
+fn output_that_cannot_be_written_is_a_failure_and_a_reader_that_left_is_none() {
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut decode = kdht();
+    decode.args(["encode", "{\"kind\":\"ping\"}"]);
+    let said = decode.stdout(full()).output().unwrap();
+    assert_eq!(said.status.code(), Some(1), "{said:?}");
+    assert!(stderr(&said).contains("standard output"), "{said:?}");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert_eq!(decode.stdout(writer).status().unwrap().code(), Some(0));
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn two_nodes_by_hand_share_a_value_and_find_each_other_again_after_kill_9() {
     let put = run(home.path(), &["put", "greeting", "hello", "--via", &via_first]);
     assert!(put.status.success(), "{put:?}");
     let got = run(home.path(), &["get", "greeting", "--via", &via_second]);
-    assert_eq!(stdout(&got), "hello\n", "{}", stderr(&got));
+    assert_eq!(stdout(&got), "hello", "{}", stderr(&got));
 
     first_knows_second(&first, &second);
     wait_for_file(&one.join("contacts.json"), &via_second);
@@ -33,7 +33,7 @@ fn two_nodes_by_hand_share_a_value_and_find_each_other_again_after_kill_9() {
     let put = run(home.path(), &["put", "again", "still here", "--via", &via_second]);
     assert!(put.status.success(), "{put:?}");
     let got = run(home.path(), &["get", "again", "--via", &via_first]);
-    assert_eq!(stdout(&got), "still here\n", "{}", stderr(&got));
+    assert_eq!(stdout(&got), "still here", "{}", stderr(&got));
     assert_eq!(first.terminate(), Some(0));
     assert_eq!(second.terminate(), Some(0));
 }
@@ -81,11 +81,11 @@ fn every_kind_of_value_is_put_and_got_alone_by_lookup_and_by_recursion() {
         };
         say(&["put", &name, "signed one", "--via", &via]);
         say(&["put", &name, "signed two", "--via", &via]);
-        assert_eq!(say(&["get", &name, "--via", &other]), "signed two\n");
+        assert_eq!(say(&["get", &name, "--via", &other]), "signed two");
         say(&["put", "--plain", &name, "plain one", "--via", &via]);
         let key = say(&["put", "--immutable", "fixed", "--via", &via]);
         let got = say(&["get", key.trim(), "--via", &other, "--immutable"]);
-        assert_eq!(got, "fixed\n");
+        assert_eq!(got, "fixed");
         let all = say(&["get", &name, "--all", "--via", &other]);
         let mut lines: Vec<&str> = all.lines().collect();
         lines.sort_unstable();
@@ -115,7 +115,7 @@ fn a_keyed_network_serves_its_members_and_nobody_else() {
     let put = run(home.path(), &[&["put", "--plain", "k", "v"], &member[..]].concat());
     assert!(put.status.success(), "{put:?}");
     let got = run(home.path(), &[&["get", "k"], &member[..]].concat());
-    assert_eq!(stdout(&got), "v\n");
+    assert_eq!(stdout(&got), "v");
     for (stranger, reason) in [
         (&["ping", &via][..], "mac_missing"),
         (&["ping", &via, "--network-key", wrong], "mac_wrong"),
@@ -143,7 +143,51 @@ fn a_v6_network_and_a_dual_stack_one_serve() {
     let put = run(home.path(), &["put", "six", "v6", "--via", &second.addr.to_string()]);
     assert!(put.status.success(), "{put:?}");
     let got = run(home.path(), &["get", "six", "--via", &dual.addr.to_string()]);
-    assert_eq!(stdout(&got), "v6\n", "{}", stderr(&got));
+    assert_eq!(stdout(&got), "v6", "{}", stderr(&got));
+}
+
+#[test]
+fn a_plain_value_is_replaced_by_its_publisher() {
+    let home = tempfile::tempdir().unwrap();
+    let nodes = small_network(home.path(), 3, &["--set", "node.accept_plain=true"]);
+    let via = nodes[1].addr.to_string();
+    for value in ["one", "two", "three"] {
+        let put = run(home.path(), &["put", "--plain", "k", value, "--via", &via]);
+        assert!(put.status.success(), "{put:?}");
+    }
+    let all = run(home.path(), &["get", "k", "--all", "--via", &via]);
+    assert_eq!(stdout(&all), "three\n", "{}", stderr(&all));
+}
+
+#[test]
+fn a_value_of_any_bytes_comes_back_as_it_was() {
+    let home = tempfile::tempdir().unwrap();
+    let nodes = small_network(home.path(), 2, &[]);
+    let via = nodes[0].addr.to_string();
+    let bytes: Vec<u8> =
+        (0..1_000_u32).map(|at| at.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+    let file = home.path().join("value");
+    std::fs::write(&file, &bytes).unwrap();
+    let put = run(home.path(), &["put", "k", "--file", file.to_str().unwrap(), "--via", &via]);
+    assert!(put.status.success(), "{put:?}");
+    assert_eq!(run(home.path(), &["get", "k", "--via", &via]).stdout, bytes);
+}
+
+#[test]
+fn the_io_uring_datapath_serves_as_the_other_does() {
+    let home = tempfile::tempdir().unwrap();
+    let nodes = small_network(home.path(), 4, &["--datapath", "auto", "--poll", "sleep"]);
+    let via = nodes[3].addr.to_string();
+    for number in 0..20 {
+        let key = format!("key {number}");
+        let put = run(home.path(), &["put", &key, &key, "--via", &via]);
+        assert!(put.status.success(), "{put:?}");
+        let got = run(home.path(), &["get", &key, "--via", &nodes[1].addr.to_string()]);
+        assert_eq!(stdout(&got), key, "{}", stderr(&got));
+    }
+    for node in nodes {
+        assert_eq!(node.terminate(), Some(0));
+    }
 }
 
 /// Nodes that have all joined through the first.

@@ -64,7 +64,7 @@ fn a_network_key_is_rotated_on_three_nodes_and_no_request_is_lost() {
                     return;
                 }
                 let output = member(&["get", "k"], &vias[round % 3]);
-                assert_eq!(stdout(&output), "v\n", "get {round}: {}", stderr(&output));
+                assert_eq!(stdout(&output), "v", "get {round}: {}", stderr(&output));
                 got.fetch_add(1, Ordering::Relaxed);
             }
         });

@@ -147,7 +147,7 @@ fn a_node_with_a_shell_of_its_own_joins_first_and_hands_over_when_it_leaves() {
     assert!(stderr(&output).contains("stored at 3 of 3"), "{}", stderr(&output));
     assert!(stderr(&output).contains("handing values over"), "{}", stderr(&output));
     let got = run(home.path(), &["get", "after", "--via", &nodes[1].addr.to_string()]);
-    assert_eq!(stdout(&got), "still here\n");
+    assert_eq!(stdout(&got), "still here");
     let failing = piped(home.path(), &args, "get nowhere\n");
     assert_eq!(failing.status.code(), Some(1), "{failing:?}");
 }

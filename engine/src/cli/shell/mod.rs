@@ -174,11 +174,12 @@ impl Session {
         let json = self.json;
         match order {
             Order::Put { words, value } => {
-                let (key, made) = value::value_of(&words, &value, &self.options)?;
+                let (key, made) = value::value_of(&words, &value, &mut self.options.clone())?;
                 value::put_by(&mut self.asker, key, made, value.cas, None, json)
             }
             Order::Get { key, wanted, all } => {
-                value::get_by(&mut self.asker, &key, show::filter(&wanted)?, all, None, json)
+                let form = if json { value::Form::Json } else { value::Form::Lines };
+                value::get_by(&mut self.asker, &key, show::filter(&wanted)?, all, None, form)
             }
             Order::P { addr, id } => self.ping(addr, id.as_deref()),
             Order::S { addr, words, value } => self.store(addr, &words, &value),
@@ -235,7 +236,7 @@ impl Session {
                 let value = values.into_iter().next();
                 (key, value.ok_or_else(|| Failure::Failed(format!("{word}: not found")))?)
             }
-            _ => value::value_of(words, args, &self.options)?,
+            _ => value::value_of(words, args, &mut self.options.clone())?,
         };
         self.exchange(addr, &Request::Store { key, value, cas: args.cas }).map(drop)
     }
@@ -266,7 +267,7 @@ impl Session {
 }
 
 fn tell(failure: Failure) {
-    eprintln!("kdht: {}", failure.into_text().trim_end());
+    show::talk(&format!("kdht: {}", failure.into_text().trim_end()));
 }
 
 /// The terminal's settings, to be put back when a signal ends the process in the middle of

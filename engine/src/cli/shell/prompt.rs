@@ -11,6 +11,7 @@ use rustyline::history::FileHistory;
 use rustyline::validate::Validator;
 use rustyline::{Config, Context, Editor, Helper};
 
+use super::super::show;
 use super::line::Line;
 use crate::cli::Failure;
 
@@ -50,7 +51,7 @@ impl Prompt {
         let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
         let kept = folder.map_err(ReadlineError::from);
         if let Err(error) = kept.and_then(|()| self.editor.save_history(path)) {
-            eprintln!("kdht: history {}: {error}", path.display());
+            show::talk(&format!("kdht: history {}: {error}", path.display()));
         }
     }
 }
