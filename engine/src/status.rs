@@ -129,6 +129,9 @@ pub struct Datapath {
     pub send_syscalls: u64,
     /// Datagrams that the kernel dropped since the receive buffer was full.
     pub receive_overflow: u64,
+    /// Times that io_uring had no buffer left to receive into.
+    #[serde(default)]
+    pub receive_starved: u64,
     /// Datagrams that could not be sent, whatever the reason.
     pub send_errors: u64,
 }
@@ -203,6 +206,7 @@ impl From<&DatapathCounters> for Datapath {
             receive_syscalls: counters.receive_syscalls,
             send_syscalls: counters.send_syscalls,
             receive_overflow: counters.receive_overflow,
+            receive_starved: counters.receive_starved,
             send_errors: counters.send_errors_would_block
                 + counters.send_errors_unreachable
                 + counters.send_errors_denied

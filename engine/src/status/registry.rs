@@ -94,6 +94,7 @@ pub const METRICS: &[Metric] = metrics![
     "datapath.receive_syscalls", "kdht_datapath_receive_syscalls", Counter, "syscalls", [], "System calls to receive";
     "datapath.send_syscalls", "kdht_datapath_send_syscalls", Counter, "syscalls", [], "System calls to send";
     "datapath.receive_overflow", "kdht_datapath_overflow_datagrams", Counter, "datagrams", [], "Datagrams that the kernel dropped since the receive buffer was full";
+    "datapath.receive_starved", "kdht_datapath_starved_receives", Counter, "receives", [], "Times that io_uring had no buffer left to receive into";
     "datapath.send_errors", "kdht_datapath_unsent_datagrams", Counter, "datagrams", [], "Datagrams that could not be sent";
     "operations", "kdht_running_operations", Gauge, "operations", [], "Commands and recursions under way";
 ];
