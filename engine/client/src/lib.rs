@@ -25,7 +25,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use kdht_core::{
-    Command, Config, Event, Families, Limits, Node, OperationId, Outcome, ThrottleConfig,
+    Command, Config, Event, Families, Limits, Node, OperationId, Outcome, ThrottleConfig, Timeouts,
 };
 use kdht_wire::{Endpoint, KeyRing};
 
@@ -40,6 +40,10 @@ use socket::{Clock, Socket};
 /// How long after the first entry node's answer the others' are waited for.
 const ENTRY_GRACE: Duration = Duration::from_millis(200);
 
+/// How long an answer of somebody unknown is waited for, in milliseconds. Somebody waits
+/// for this client's own answer meanwhile.
+const ANSWER_MS: u32 = 1_200;
+
 /// How a client is made.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -48,7 +52,7 @@ pub struct Options {
     /// The client's id, which names it as the publisher of plain values; nothing: a
     /// random one.
     pub id: Option<Id>,
-    /// How often an entry node is pinged before it counts as absent, 1.5 s each.
+    /// How often an entry node is pinged before it counts as absent, 1.2 s each.
     pub attempts: u8,
     /// Replicas that the network keeps, 1 to 20: how many nodes a put stores at.
     pub k: u8,
@@ -90,6 +94,7 @@ impl Client {
             throttle: ThrottleConfig { slots: 0, ..ThrottleConfig::default() },
             store: Limits::NONE,
             keys: options.keys,
+            timeouts: Timeouts { fail_ms_min: ANSWER_MS, ..Timeouts::default() },
             ..Config::default()
         };
         let clock = Clock::start();

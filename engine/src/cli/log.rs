@@ -1,5 +1,7 @@
 //! The log on standard error, and its filter, which can be changed.
 
+use std::io::IsTerminal;
+
 use kdht::settings::log_filter;
 use tracing_subscriber::EnvFilter;
 
@@ -13,6 +15,7 @@ impl Log {
         let log = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
             // A log that cannot be written is lost; saying so would panic.
             .log_internal_errors(false)
             .with_filter_reloading();
