@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use kdht_wire::{KeyRing, NetworkKey};
@@ -30,6 +31,9 @@ enum Reason {
 pub fn load(path: &Path) -> Result<KeyRing, NetworkKeyError> {
     let fail = |reason| NetworkKeyError { path: path.to_owned(), reason };
     let text = std::fs::read_to_string(path).map_err(|error| fail(Reason::Read(error)))?;
+    if path.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0) {
+        tracing::warn!(path = %path.display(), "others than its owner may read the network key");
+    }
     parse(&text).map_err(fail)
 }
 

@@ -86,7 +86,7 @@ macro_rules! keys {
 pub const KEYS: &[Key] = keys![
     "node.k", "contacts", 1, 20, k, "replicas of a value and size of a bucket; the whole network's";
     "node.alpha", "requests", 1, 20, alpha, "more make lookups faster and costlier";
-    "node.contacts_max", "contacts", 20, 2_048, contacts_max, "memory of a table, 72 bytes each";
+    "node.contacts_max", "contacts", 20, 2_048, contacts_max, "memory of a table, 68 bytes each";
     "node.pending_max", "requests", 16, 65_535, pending_max, "own requests in flight";
     "node.operations_max", "operations", 4, 16_384, operations_max, "lookups and puts at once";
     "node.recursions_max", "lookups", 0, 16_384, recursions_max, "lookups for others at once";

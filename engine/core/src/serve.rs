@@ -103,7 +103,7 @@ impl Node {
         }
         // Whoever is new is pinged, at most this often before it is forgotten: that counts
         // as drawn by the request, too.
-        let drawn = self.counters.bytes_out - drawn_before + 2 * self.ping_len();
+        let drawn = self.counters.bytes_out - drawn_before + 2 * self.bare_len() as u64;
         let is_paid = asked.proven || drawn <= asked.reply_len_max as u64;
         let is_node = is_paid && !head.flags().has(Flags::CLIENT) && route.peer.is_reachable();
         if is_node && self.has_family_of(&route.peer) {
@@ -276,10 +276,9 @@ impl Node {
         held.from(0).any(|held| held.publisher == record.publisher && held.value == record.value)
     }
 
-    /// Bytes of a PING of ours.
-    fn ping_len(&self) -> u64 {
-        let mac_len = if self.config.keys.is_keyed() { MAC_LEN } else { 0 };
-        (HEAD_LEN + mac_len) as u64
+    /// Bytes of a message of ours without a body: a PING, or a FAULT.
+    fn bare_len(&self) -> usize {
+        HEAD_LEN + if self.config.keys.is_keyed() { MAC_LEN } else { 0 }
     }
 
     /// Who is answerable for what comes from `peer`.
@@ -320,8 +319,7 @@ impl Node {
             sequence: U64::new(sequence),
             retry_ms: U32::new(if waits { RETRY_MS } else { 0 }),
         };
-        let mac_len = if self.config.keys.is_keyed() { MAC_LEN } else { 0 };
-        if asked.reply_len_max < HEAD_LEN + mac_len {
+        if asked.reply_len_max < self.bare_len() {
             return;
         }
         self.reply(now, asked, Kind::Fault, out, |emit, _| {
