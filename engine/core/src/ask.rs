@@ -151,10 +151,12 @@ impl Node {
         let rtt_us = now.mono.us_since(pending.sent);
         self.round_trips.measured(rtt_us);
         let answer = Answer { rtt_us, cookie: head.cookie.get() };
-        self.table_of(&route.peer).answered(&head.sender, &route.peer, &answer, now.mono);
+        self.answered(now, &head.sender, &route.peer, &answer);
         match pending.purpose {
             Purpose::Probe | Purpose::Cache => {}
-            Purpose::Bootstrap => self.bootstrap_answered(now, out),
+            Purpose::Bootstrap => {
+                self.bootstrap_answered(now, Contact::new(head.sender, route.peer), out);
+            }
             Purpose::Operation(key) => {
                 self.operation_answered(now, key, &pending, message, bytes, out);
             }
@@ -173,7 +175,10 @@ impl Node {
                 }
                 Due::Failed(pending) => {
                     self.counters.timeouts += 1;
-                    self.peer_failed(now, &pending, out);
+                    if pending.expected != Id::ZERO {
+                        let Pending { expected, endpoint, sent, .. } = pending;
+                        self.failed(now, &expected, &endpoint, sent, out);
+                    }
                     match pending.purpose {
                         Purpose::Probe | Purpose::Cache => {}
                         Purpose::Bootstrap => self.bootstrap_failed(now),
@@ -184,16 +189,6 @@ impl Node {
                 }
             }
         }
-    }
-
-    fn peer_failed(&mut self, now: Now, pending: &Pending, out: &mut dyn Outbox) {
-        if pending.expected == Id::ZERO {
-            return;
-        }
-        let table = self.table_of(&pending.endpoint);
-        let advice = table.failed(&pending.expected, &pending.endpoint, pending.sent, now.mono);
-        self.follow(now, advice, out);
-        self.look_over_contacts_soon(now);
     }
 }
 

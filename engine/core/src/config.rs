@@ -38,7 +38,10 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// The network's keys; none in an open network.
     pub keys: KeyRing,
-    /// Which shard asks, 0 to 254: the top byte of transaction ids.
+    /// Shards of the node, 1 to 255. What is said here is said of the whole node; of
+    /// allowances and quotas each shard has its part.
+    pub shards: u8,
+    /// Which of them this is, from 0: the top byte of transaction ids.
     pub shard: u8,
 }
 
@@ -59,7 +62,33 @@ impl Default for Config {
             store: Limits::default(),
             timeouts: Timeouts::default(),
             keys: KeyRing::OPEN,
+            shards: 1,
             shard: 0,
+        }
+    }
+}
+
+impl Config {
+    /// The part of one shard.
+    pub(crate) fn share(self) -> Self {
+        let shards = u32::from(self.shards.max(1));
+        let share = |whole: u32| whole.div_ceil(shards);
+        let bytes = |whole: u64| whole.div_ceil(u64::from(shards));
+        // A quota stays large enough for one value, whatever its part is.
+        let value = Limits::cost(self.store.value_len_max as usize);
+        let store = Limits {
+            bytes_max: bytes(self.store.bytes_max).max(value),
+            values_max: share(self.store.values_max),
+            source_bytes_max: bytes(self.store.source_bytes_max).max(value),
+            ..self.store
+        };
+        let recursions = share(u32::from(self.recursions_max));
+        Self {
+            recursions_max: u16::try_from(recursions).unwrap_or(u16::MAX),
+            signatures_per_s: share(self.signatures_per_s),
+            throttle: self.throttle.share_of(self.shards),
+            store,
+            ..self
         }
     }
 }

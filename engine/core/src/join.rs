@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 
-use kdht_wire::{Endpoint, Id};
+use kdht_wire::{Contact, Endpoint, Id};
 
 use crate::command::{Event, Outcome};
 use crate::node::Node;
@@ -28,6 +28,9 @@ pub(crate) struct Join {
     /// Where the next attempt begins in `bootstrap`.
     next: usize,
     attempts: u32,
+    /// Who answered first: where the lookups begin, even if the contact's owner is another
+    /// shard and has not told of it yet.
+    reached: Option<Contact>,
     state: State,
 }
 
@@ -47,7 +50,13 @@ enum State {
 
 impl Join {
     pub(crate) fn new(bootstrap: &[Endpoint], now: Nanos) -> Self {
-        Self { bootstrap: bootstrap.to_vec(), next: 0, attempts: 0, state: State::Waiting(now) }
+        let (bootstrap, state) = (bootstrap.to_vec(), State::Waiting(now));
+        Self { bootstrap, next: 0, attempts: 0, reached: None, state }
+    }
+
+    /// Who answered first.
+    pub(crate) fn reached(&self) -> Option<Contact> {
+        self.reached
     }
 
     pub(crate) fn retry_at(&self) -> Option<Nanos> {
@@ -91,8 +100,8 @@ impl Node {
         }
     }
 
-    /// A bootstrap endpoint answered, and is in the table now.
-    pub(crate) fn bootstrap_answered(&mut self, now: Now, out: &mut dyn Outbox) {
+    /// A bootstrap endpoint answered.
+    pub(crate) fn bootstrap_answered(&mut self, now: Now, by: Contact, out: &mut dyn Outbox) {
         let Some(join) = self.join.as_mut() else { return };
         if !matches!(join.state, State::Contacting(_)) {
             return;
@@ -100,6 +109,7 @@ impl Node {
         if self.operations.is_full() {
             return self.join_failed(now);
         }
+        join.reached = Some(by);
         join.state = State::Finding;
         self.begin_operation(now, self.id, Goal::FindNode, Audience::Join, out);
     }
@@ -121,13 +131,12 @@ impl Node {
         match &mut join.state {
             State::Finding if !matches!(outcome, Outcome::Nodes) => self.join_failed(now),
             State::Finding => {
-                let mut targets = Vec::new();
-                for table in &self.tables {
-                    table.refresh_targets(&mut self.rng, REFRESH_MAX, |id| targets.push(id));
-                }
+                let mut targets = self.refresh_targets(REFRESH_MAX);
                 // The farthest buckets come first; they are taken from the end.
                 targets.reverse();
-                join.state = State::Refreshing { targets, running: 0 };
+                if let Some(join) = self.join.as_mut() {
+                    join.state = State::Refreshing { targets, running: 0 };
+                }
                 self.refresh_next(now, out);
             }
             State::Refreshing { running, .. } => {
@@ -166,7 +175,7 @@ impl Node {
         if let Some(join) = self.join.as_mut() {
             join.state = State::Joined;
         }
-        let contacts = self.tables.iter().map(|table| table.fill().good).sum();
+        let contacts = self.good_count();
         self.tell(Event::Joined { contacts });
     }
 

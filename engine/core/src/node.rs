@@ -1,5 +1,6 @@
 //! The node: state, and the calls that move it.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
 use kdht_store::{Memory, Storage, Usage};
@@ -17,8 +18,10 @@ use crate::operation::Operations;
 use crate::outbox::{Outbox, Route};
 use crate::pending::{Requests, RoundTrips};
 use crate::rng::Rng;
+use crate::sharding::Sharding;
+use crate::spread::Spread;
 use crate::table::{Fill, Table};
-use crate::throttle::Throttle;
+use crate::throttle::{Throttle, ThrottleConfig};
 use crate::time::{Nanos, Now};
 
 /// Events kept for an owner that does not ask for them. No report is ever lost to it:
@@ -53,6 +56,8 @@ pub struct Node {
     /// When contacts are looked over for probes; nothing while all are good.
     pub(crate) probe_at: Option<Nanos>,
     pub(crate) signatures: SignatureBudget,
+    /// What makes it one of several shards; nothing if it is alone.
+    pub(crate) sharding: Option<Box<Sharding>>,
 }
 
 /// Signatures verified in the current second.
@@ -73,10 +78,22 @@ impl SignatureBudget {
 }
 
 impl Node {
-    /// A node with id `id`, alone. All its randomness follows from `seed`.
+    /// A node with id `id` that knows nobody, or one shard of it. All its randomness follows
+    /// from `seed` and the shard's number; the shards of one node have one seed, so that
+    /// each honours the cookies that another made.
     #[must_use]
     pub fn new(id: Id, config: Config, seed: [u8; 16], now: Now) -> Self {
-        let mut rng = Rng::from_seed(seed);
+        let mut common = Rng::from_seed(seed);
+        let cookie_secret = common.secret();
+        let spread_secret = common.next_u32();
+        let mut own_seed = common.secret();
+        own_seed[0] ^= config.shard;
+        let mut rng = Rng::from_seed(own_seed);
+        let config = config.share();
+        let sharding = (config.shards > 1).then(|| {
+            let spread = Spread::new(config.shards, spread_secret);
+            Box::new(Sharding::new(id, config.shard, spread, rng.secret()))
+        });
         let k = usize::from(config.k);
         let contacts = |wanted: bool| if wanted { usize::from(config.contacts_max) } else { 0 };
         let families = config.families;
@@ -88,7 +105,7 @@ impl Node {
                 Table::new(id, k, contacts(families.v6)),
             ],
             store: Memory::new(config.store, id, hash_seed),
-            cookies: Cookies::new(rng.secret(), now.mono),
+            cookies: Cookies::new(cookie_secret, now.mono),
             throttle: Throttle::new(&config.throttle, rng.secret()),
             requests: Requests::new(config.pending_max, config.shard),
             round_trips: RoundTrips::default(),
@@ -99,6 +116,7 @@ impl Node {
             drain: None,
             probe_at: None,
             signatures: SignatureBudget::default(),
+            sharding,
             config,
             rng,
         }
@@ -199,7 +217,9 @@ impl Node {
     /// Changes what one source may ask: units a second, and units saved up. What a source
     /// has spent stays spent.
     pub fn set_allowance(&mut self, rate_per_s: u32, burst: u32) {
-        (self.config.throttle.rate_per_s, self.config.throttle.burst) = (rate_per_s, burst);
+        let whole = ThrottleConfig { rate_per_s, burst, ..self.config.throttle };
+        self.config.throttle = whole.share_of(self.config.shards);
+        let ThrottleConfig { rate_per_s, burst, .. } = self.config.throttle;
         self.throttle.set_allowance(rate_per_s, burst);
     }
 
@@ -281,7 +301,10 @@ impl Node {
         let default = !flags.has(Flags::WANT4.with(Flags::WANT6));
         let want4 = flags.has(Flags::WANT4) || default && asker.is_v4();
         let want6 = flags.has(Flags::WANT6) || default && !asker.is_v4();
-        let of = |family: usize| self.tables[family].closest(target, k, asker_id);
+        let of = |family: usize| match &self.sharding {
+            None => self.tables[family].closest(target, k, asker_id),
+            Some(sharding) => sharding.replicas[family].closest(target, k, asker_id),
+        };
         match (want4, want6) {
             (true, true) if asker.is_v4() => of(0).merge(&of(1), target, k),
             (true, true) => of(1).merge(&of(0), target, k),
@@ -293,7 +316,10 @@ impl Node {
     /// The contacts that a lookup of `target` begins with.
     pub(crate) fn candidates(&self, target: &Id) -> Closest {
         let k = usize::from(self.config.k);
-        let of = |family: usize| self.tables[family].candidates(target, k);
+        let of = |family: usize| match &self.sharding {
+            None => self.tables[family].candidates(target, k),
+            Some(sharding) => sharding.replicas[family].candidates(target, k),
+        };
         of(0).merge(&of(1), target, k)
     }
 }

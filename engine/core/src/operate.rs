@@ -7,6 +7,7 @@ use crate::ask::{Ask, AskBody};
 use crate::bucket::MEMBERS_MAX;
 use crate::command::{Command, CommandError, Event, OperationId, Outcome, Report, Request, Stored};
 use crate::find_value::holder_is_lost;
+use crate::join::Join;
 use crate::lookup::{Answered, Candidate, Lookup};
 use crate::node::Node;
 use crate::operation::{Audience, Found, Goal, Operation, OperationKey, PutPhase};
@@ -70,6 +71,10 @@ impl Node {
         if !matches!(goal, Goal::Ask { .. }) {
             for contact in self.candidates(&target).as_slice() {
                 lookup.learn(contact, 1);
+            }
+            let reached = self.join.as_ref().and_then(Join::reached);
+            if let Some(contact) = reached.filter(|_| matches!(audience, Audience::Join)) {
+                lookup.learn(&contact, 1);
             }
         }
         let id = self.operations.next_id();

@@ -28,6 +28,12 @@ impl Rng {
         hasher.finish()
     }
 
+    /// Thirty-two bits.
+    pub fn next_u32(&mut self) -> u32 {
+        let [a, b, c, d, ..] = self.next_u64().to_le_bytes();
+        u32::from_le_bytes([a, b, c, d])
+    }
+
     /// A number below `bound`, or zero if `bound` is zero. Its bias is below `bound` / 2⁶⁴.
     pub fn below(&mut self, bound: u64) -> u64 {
         let wide = u128::from(self.next_u64()) * u128::from(bound);

@@ -107,8 +107,7 @@ impl Node {
         let is_paid = asked.proven || drawn <= asked.reply_len_max as u64;
         let is_node = is_paid && !head.flags().has(Flags::CLIENT) && route.peer.is_reachable();
         if is_node && self.has_family_of(&route.peer) {
-            let advice = self.table_of(&route.peer).sighted(&head.sender, &route.peer, now.mono);
-            self.follow(now, advice, out);
+            self.sighted(now, &head.sender, &route.peer, out);
         }
     }
 

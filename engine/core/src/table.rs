@@ -36,6 +36,20 @@ pub struct Table {
     /// Contacts, in no order; buckets name them by place. `None`: free.
     peers: Vec<Option<Peer>>,
     free: Vec<u16>,
+    change: Change,
+}
+
+/// Whether members, or how far they are to be believed, may have changed.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Change {
+    /// They have not.
+    #[default]
+    None,
+    /// At most among ids that share as many leading bits with the own id as the id that the
+    /// table was told of.
+    Near,
+    /// Somewhere.
+    Anywhere,
 }
 
 /// What is to be done after a message was seen.
@@ -63,6 +77,7 @@ impl Table {
             buckets: Vec::new(),
             peers: Vec::new(),
             free: Vec::new(),
+            change: Change::None,
         }
     }
 
@@ -93,11 +108,16 @@ impl Table {
         if let Some((at, found)) = self.locate(id) {
             let Some(known) = self.peer_mut(found.place()) else { return };
             if known.endpoint == *endpoint {
+                let before = known.liveness();
                 known.answered(answer, now);
+                if known.liveness() != before {
+                    self.change = self.change.max(Change::Near);
+                }
             } else if known.is_displaceable() {
                 // The old endpoint failed two pings and the new one answered.
                 peer.answered(answer, now);
                 *known = peer;
+                self.change = self.change.max(Change::Near);
             } else {
                 return;
             }
@@ -122,6 +142,7 @@ impl Table {
         };
         peer.failed(sent, now);
         let peer = *peer;
+        self.change = self.change.max(Change::Near);
         match found {
             Found::Member { index, .. } => {
                 if !peer.verified && peer.failures > 1 {
@@ -175,6 +196,20 @@ impl Table {
             .iter()
             .flat_map(|bucket| bucket.members.as_slice())
             .filter_map(|place| self.peers[usize::from(*place)].as_ref())
+    }
+
+    /// Every member with an id from `low` to `high`, bucket by bucket.
+    pub(crate) fn members_between(&self, low: &Id, high: &Id) -> impl Iterator<Item = &Peer> {
+        let from = self.bucket_of(low).unwrap_or(0);
+        let after = self.buckets.partition_point(|bucket| bucket.start <= *high);
+        let buckets = &self.buckets[from..after.max(from)];
+        let members = buckets.iter().flat_map(|bucket| bucket.members.as_slice());
+        members.filter_map(|place| self.at(*place)).filter(|peer| (*low..=*high).contains(&peer.id))
+    }
+
+    /// Where members may have changed since the last call.
+    pub(crate) fn take_change(&mut self) -> Change {
+        core::mem::take(&mut self.change)
     }
 
     /// How many leading bits the ids in the bucket around `id` share. O(log buckets).
@@ -233,6 +268,11 @@ impl Table {
             self.buckets[at].members.push(place);
             return Advice::Probe(newcomer);
         }
+        if self.would_fit(&self.buckets[at], id) {
+            // Verified, it splits the bucket and displaces nobody; until then nothing is
+            // to be remembered of it.
+            return Advice::Probe(newcomer);
+        }
         self.cache(at, Peer::new(*id, *endpoint, now));
         self.contest(at, newcomer, now)
     }
@@ -240,10 +280,6 @@ impl Table {
     /// A newcomer met a full bucket: whom to ping (Kademlia §2.2).
     fn contest(&self, at: usize, newcomer: Contact, now: Nanos) -> Advice {
         let bucket = &self.buckets[at];
-        if self.may_split(bucket) {
-            // Verified, it splits the bucket and displaces nobody.
-            return Advice::Probe(newcomer);
-        }
         let oldest = bucket.members.as_slice().first().and_then(|place| self.at(*place));
         let Some(oldest) = oldest else { return Advice::Rest };
         let silent = now.seconds().saturating_sub(oldest.seen_s) > FRESH_S;
@@ -273,7 +309,7 @@ impl Table {
                 }
                 return;
             }
-            let splits = self.may_split(&self.buckets[at]);
+            let splits = self.would_fit(&self.buckets[at], &peer.id);
             if let Some(index) = self.displaceable(at, splits) {
                 let old = self.buckets[at].members.remove(index);
                 self.release(old);
@@ -294,8 +330,9 @@ impl Table {
     /// displaced, or splits the bucket; else it becomes the most recent replacement.
     fn promote(&mut self, at: usize, index: usize) {
         let bucket = &self.buckets[at];
+        let id = bucket.replacements.as_slice().get(index).and_then(|place| self.at(*place));
         let has_place = bucket.members.len() < self.bucket_size
-            || self.may_split(bucket)
+            || id.is_some_and(|peer| self.would_fit(bucket, &peer.id))
             || self.displaceable(at, false).is_some();
         if !has_place {
             self.buckets[at].replacements.move_to_tail(index);
@@ -367,12 +404,21 @@ impl Table {
         }
     }
 
-    /// Kademlia §2.2: only the bucket around the own id splits.
-    fn may_split(&self, bucket: &Bucket) -> bool {
-        bucket.depth < Id::BITS && bucket.covers(&self.own)
+    /// Whether splitting a full bucket makes room for `id`. Kademlia §2.2: only the bucket
+    /// around the own id splits, and it does not help where all that are in it would go to
+    /// the same side as `id`, however often it splits. So a bucket that has not split yet
+    /// keeps just what it would keep if it had.
+    fn would_fit(&self, bucket: &Bucket, id: &Id) -> bool {
+        let shared = |id: &Id| self.own.shared_prefix(id);
+        let apart = |place: &u16| self.at(*place).is_some_and(|m| shared(&m.id) != shared(id));
+        bucket.depth < Id::BITS
+            && bucket.covers(&self.own)
+            && bucket.members.as_slice().iter().any(apart)
     }
 
     fn split(&mut self, at: usize) {
+        // Replacements of either half may become members.
+        self.change = Change::Anywhere;
         let old = self.buckets[at];
         let mut halves = old.halves();
         let side = |id: &Id| usize::from(id.bit(old.depth));
@@ -439,6 +485,7 @@ impl Table {
     /// Makes room for a verified newcomer that has a bucket's free place: an unverified
     /// replacement goes, else an unverified member, else any replacement. O(contacts).
     fn forget_somebody(&mut self) {
+        self.change = Change::Anywhere;
         let unverified = |place: &u16| self.at(*place).is_some_and(|peer| !peer.verified);
         let waiting = |wanted: &dyn Fn(&u16) -> bool| {
             self.buckets.iter().enumerate().find_map(|(at, bucket)| {
@@ -465,6 +512,7 @@ impl Table {
 
     /// A place for `peer`, unless the table is full.
     fn hold(&mut self, peer: Peer) -> Option<u16> {
+        self.change = self.change.max(Change::Near);
         if let Some(place) = self.free.pop() {
             self.peers[usize::from(place)] = Some(peer);
             return Some(place);
@@ -479,6 +527,7 @@ impl Table {
     }
 
     fn release(&mut self, place: u16) {
+        self.change = self.change.max(Change::Near);
         self.peers[usize::from(place)] = None;
         self.free.push(place);
     }

@@ -28,6 +28,20 @@ impl Default for ThrottleConfig {
     }
 }
 
+impl ThrottleConfig {
+    /// The part of one of `shards`, each of which meets as large a part of a source's
+    /// requests. Never less than the dearest request costs.
+    #[must_use]
+    pub fn share_of(self, shards: u8) -> Self {
+        let share = |whole: u32| whole.div_ceil(u32::from(shards.max(1)));
+        let burst = share(self.burst).max(self.burst.min(BURST_MIN));
+        Self { rate_per_s: share(self.rate_per_s), burst, ..self }
+    }
+}
+
+/// Units that a shard lets a source save up at least, if the node does.
+const BURST_MIN: u32 = 64;
+
 /// Slots of a set: a source is looked for in one set only.
 const WAYS: usize = 4;
 

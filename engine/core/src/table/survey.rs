@@ -43,11 +43,15 @@ impl Table {
     }
 
     /// Calls `probe` with every contact that failed, or never answered, and whose pause is
-    /// over. Returns whether there is any that is not good, due or not. O(contacts).
+    /// over, bucket by bucket and oldest first. Returns whether there is any that is not
+    /// good, due or not. O(contacts).
     pub fn unsettled(&self, now: Nanos, mut probe: impl FnMut(Contact)) -> bool {
         let now_s = now.seconds();
         let mut any = false;
-        for peer in self.peers.iter().flatten().filter(|peer| !peer.is_good()) {
+        let places = self.buckets.iter().flat_map(|bucket| {
+            bucket.members.as_slice().iter().chain(bucket.replacements.as_slice())
+        });
+        for peer in places.filter_map(|place| self.at(*place)).filter(|peer| !peer.is_good()) {
             any = true;
             // What was heard of just now is being probed already.
             if peer.probe_after_s <= now_s && peer.seen_s.saturating_add(1) < now_s {

@@ -12,5 +12,6 @@ mod lookups;
 mod memory;
 mod order;
 mod recursion;
+mod sharding;
 mod spoofing;
 mod values;

@@ -1,0 +1,169 @@
+//! What a shard knows of the whole table, to answer from it alone.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use kdht_wire::{Contact, Id};
+
+use crate::bucket::MEMBERS_MAX;
+use crate::closest::Closest;
+use crate::contact::Liveness;
+
+/// A member of the table, as its owner last told of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Entry {
+    pub(crate) contact: Contact,
+    pub(crate) liveness: Liveness,
+}
+
+/// Every member of one family's table, whichever shard owns it, sorted by id. What a shard
+/// owns itself changes at once, the rest as soon as the owner's notes arrive.
+///
+/// 44 bytes a member, and no more members than the owners hold. A change costs O(members)
+/// at worst: a move of some kilobytes.
+#[derive(Debug, Default)]
+pub(crate) struct Replica {
+    entries: Vec<Entry>,
+}
+
+impl Replica {
+    /// Takes in that `contact` is a member. Whether that is news.
+    pub(crate) fn stand(&mut self, contact: &Contact, liveness: Liveness) -> bool {
+        let entry = Entry { contact: *contact, liveness };
+        match self.place(&contact.id) {
+            Ok(at) => core::mem::replace(&mut self.entries[at], entry) != entry,
+            Err(at) => {
+                self.entries.insert(at, entry);
+                true
+            }
+        }
+    }
+
+    /// Takes in that `id` is no member.
+    pub(crate) fn remove(&mut self, id: &Id) {
+        if let Ok(at) = self.place(id) {
+            self.entries.remove(at);
+        }
+    }
+
+    /// Forgets every member that is not `kept`.
+    pub(crate) fn retain(&mut self, mut kept: impl FnMut(&Id) -> bool) {
+        self.entries.retain(|entry| kept(&entry.contact.id));
+    }
+
+    /// The first member with an id from `low` to `high` that is `wanted`.
+    pub(crate) fn find_between(
+        &self,
+        low: &Id,
+        high: &Id,
+        wanted: impl Fn(&Id) -> bool,
+    ) -> Option<Contact> {
+        let from = self.entries.partition_point(|entry| entry.contact.id < *low);
+        let between = self.entries[from..].iter().take_while(|e| e.contact.id <= *high);
+        between.map(|entry| entry.contact).find(|contact| wanted(&contact.id))
+    }
+
+    /// As [`Table::closest`](crate::Table::closest), of the whole table.
+    pub(crate) fn closest(&self, target: &Id, k: usize, asker: &Id) -> Closest {
+        let is_good = |e: &Entry| e.liveness == Liveness::Good && e.contact.id != *asker;
+        self.nearest(target, k, is_good)
+    }
+
+    /// As [`Table::candidates`](crate::Table::candidates), of the whole table; what never
+    /// answered counts as not stale however often it failed.
+    pub(crate) fn candidates(&self, target: &Id, k: usize) -> Closest {
+        let fresh = self.nearest(target, k, |entry| entry.liveness != Liveness::Stale);
+        if !fresh.as_slice().is_empty() { fresh } else { self.nearest(target, k, |_| true) }
+    }
+
+    /// Members in all, by id.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The `k` (at most 20) members nearest to `target` that are `wanted`, nearest first.
+    ///
+    /// Halves the sorted range at each bit in which the ids in it differ, the nearer half
+    /// first. Cost: O(k · log members), and the members in between that are not wanted.
+    pub(crate) fn nearest(
+        &self,
+        target: &Id,
+        k: usize,
+        wanted: impl Fn(&Entry) -> bool,
+    ) -> Closest {
+        let mut out = Closest::empty();
+        let k = k.min(MEMBERS_MAX);
+        // One range is taken and at most two are put back, which differ a bit deeper.
+        let mut waiting: [Range<usize>; 162] = [const { 0..0 }; 162];
+        let mut count = usize::from(!self.entries.is_empty());
+        waiting[0] = 0..self.entries.len();
+        while count > 0 && out.as_slice().len() < k {
+            count -= 1;
+            let Range { start, end } = waiting[count].clone();
+            let (first, last) = (&self.entries[start], &self.entries[end - 1]);
+            if start + 1 == end {
+                if wanted(first) {
+                    out.push(first.contact);
+                }
+                continue;
+            }
+            // Ids are unique, so that the first and the last differ.
+            let bit = first.contact.id.shared_prefix(&last.contact.id);
+            let zeros = self.entries[start..end].partition_point(|e| !e.contact.id.bit(bit));
+            let halves = [start..start + zeros, start + zeros..end];
+            let near = usize::from(target.bit(bit));
+            for half in [1 - near, near] {
+                waiting[count] = halves[half].clone();
+                count += 1;
+            }
+        }
+        out
+    }
+
+    fn place(&self, id: &Id) -> Result<usize, usize> {
+        self.entries.binary_search_by(|entry| entry.contact.id.cmp(id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use kdht_wire::Endpoint;
+
+    use super::*;
+    use crate::rng::Rng;
+
+    #[test]
+    fn the_nearest_are_those_of_a_full_sort_while_members_come_and_go() {
+        for seed in 0..40_u8 {
+            let mut rng = Rng::from_seed([seed; 16]);
+            let own = rng.id();
+            let mut replica = Replica::default();
+            let mut model: Vec<(Id, bool)> = Vec::new();
+            let addr: SocketAddr = "192.0.2.1:4000".parse().unwrap();
+            for _ in 0..400 {
+                let mut id = rng.id();
+                if seed % 2 == 1 {
+                    id.0[..4].copy_from_slice(&own.0[..4]);
+                }
+                let is_good = rng.below(4) > 0;
+                let liveness = if is_good { Liveness::Good } else { Liveness::Doubtful };
+                replica.stand(&Contact::new(id, Endpoint::from(addr)), liveness);
+                model.push((id, is_good));
+                if rng.below(4) == 0 {
+                    let gone = usize::try_from(rng.below(model.len() as u64)).unwrap();
+                    replica.remove(&model.swap_remove(gone).0);
+                }
+                let target = if rng.below(2) == 0 { rng.id() } else { id };
+                let k = usize::try_from(rng.below(21)).unwrap();
+                let mut good: Vec<Id> = model.iter().filter(|m| m.1).map(|m| m.0).collect();
+                good.sort_by_key(|id| id.distance(&target));
+                good.truncate(k);
+                let nearest = replica.nearest(&target, k, |e| e.liveness == Liveness::Good);
+                let ids: Vec<Id> = nearest.as_slice().iter().map(|c| c.id).collect();
+                assert_eq!(ids, good, "seed {seed}, k {k}");
+            }
+        }
+    }
+}
