@@ -6,6 +6,7 @@ use crate::io::{
     Datapath, DatapathKind, Mmsg, MmsgOptions, Moment, OpenError, SharedFd, Socket, Uring,
     UringOptions,
 };
+use crate::mesh::Port;
 use crate::shard::{Shard, ShardRequest, Turn};
 use crate::status::Status;
 
@@ -52,6 +53,19 @@ impl AnyShard {
             Self::Mmsg(_) => DatapathKind::Mmsg,
             Self::Uring(_) => DatapathKind::Uring,
         }
+    }
+
+    /// The same as one of several shards.
+    #[must_use]
+    pub fn with_port(self, port: Port) -> Self {
+        match self {
+            Self::Mmsg(shard) => (*shard).with_port(port).into(),
+            Self::Uring(shard) => (*shard).with_port(port).into(),
+        }
+    }
+
+    pub(crate) fn port(&self) -> Option<&Port> {
+        of_either!(self, shard => shard.port())
     }
 
     pub(crate) fn fds(&self) -> &[SharedFd] {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::{Deserialize, Serialize};
 
-use crate::runner::NodeHandle;
+use crate::node_handle::NodeHandle;
 use crate::settings::DRAIN_S_MAX;
 use crate::status::{Members, Status};
 

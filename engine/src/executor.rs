@@ -97,13 +97,14 @@ async fn drive(mut deck: Deck, wakeup: Wakeup, policy: PollPolicy) {
             Step::Done(round) => round,
         };
         let sleep = pace.sleep(Nanos(moment.monotonic_ns), &round);
-        if sleep.is_zero() {
+        if sleep.is_zero() || !deck.fall_asleep() {
             // A ring tells by shared memory whether anything came, at no system call.
             deck.note_all_ready();
             yield_once().await;
         } else {
             bell.wait(sleep).await;
         }
+        deck.wake_up();
     }
 }
 

@@ -11,7 +11,10 @@ pub mod control;
 mod executor;
 #[allow(unsafe_code)]
 pub mod io;
+mod launch;
+mod mesh;
 pub mod network_key;
+mod node_handle;
 mod pace;
 mod runner;
 pub mod settings;
@@ -21,9 +24,12 @@ pub mod status;
 pub mod swarm;
 
 pub use any_shard::AnyShard;
+pub use launch::{Launch, LaunchError};
+pub use mesh::{Port, mesh};
+pub use node_handle::NodeHandle;
 pub use pace::{PollPolicy, UnknownPolicy};
-pub use runner::{CallError, NodeHandle, Picked, Runner, RunnerError};
-pub use shard::{Drained, JoinNews, Shard, ShardRequest, Tuning, Turn};
+pub use runner::{CallError, Picked, Runner, RunnerError};
+pub use shard::{DrainTally, Drained, JoinNews, Shard, ShardRequest, Tuning, Turn};
 
 use io::Moment;
 use kdht_core::{Nanos, Now};

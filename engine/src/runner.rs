@@ -7,8 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use kdht_core::{Command, CommandError, Nanos, Node, Report};
-use kdht_wire::{Contact, Endpoint};
+use kdht_core::{CommandError, Nanos, Node};
 
 use crate::any_shard::AnyShard;
 use crate::executor::{self, Executor};
@@ -16,16 +15,18 @@ use crate::io::{
     DatapathChoice, DatapathKind, Moment, OpenError, PinError, SharedFd, Socket, UringUnavailable,
     Waiter, Waker, Wakeup, pin_to,
 };
+use crate::mesh::Port;
+use crate::node_handle::NodeHandle;
 use crate::pace::{Pace, PollPolicy, Round};
-use crate::shard::{Drained, JoinNews, ShardRequest, Tuning};
-use crate::status::{Members, Status};
+use crate::shard::ShardRequest;
+use crate::status::Status;
 
 /// Messages that wait for a runner at most; more are refused to the caller.
 const MAILBOX_MAX: usize = 4_096;
 /// Messages taken from the mailbox between two turns.
 const MAILBOX_BATCH: usize = 64;
 /// How long a caller waits for what a node knows by itself.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A running thread and the shards that it turns.
 ///
@@ -44,13 +45,6 @@ pub struct Picked {
     pub kind: DatapathKind,
     /// What stands against io_uring, if it was wanted and is not used.
     pub why_not_uring: Option<UringUnavailable>,
-}
-
-/// Reaches one node from other threads.
-#[derive(Clone, Debug)]
-pub struct NodeHandle {
-    mailbox: Mailbox,
-    shard: usize,
 }
 
 /// Why a runner did not start.
@@ -77,6 +71,13 @@ pub enum CallError {
     Refused(CommandError),
     /// The shard's datapath is none that the runner can wait for.
     Foreign(DatapathKind),
+}
+
+/// Where a shard is reached.
+#[derive(Clone, Debug)]
+pub(crate) struct ShardAddress {
+    mailbox: Mailbox,
+    shard: usize,
 }
 
 enum Message {
@@ -182,7 +183,7 @@ impl Runner {
     }
 
     /// Gives the thread another shard to turn, for `node` on the datapath picked, over
-    /// `sockets`.
+    /// `sockets`; `port` if it is one of several.
     ///
     /// # Errors
     /// [`OpenError`] if the datapath cannot be made; within it, [`CallError`] as of
@@ -191,8 +192,13 @@ impl Runner {
         &self,
         node: Node,
         sockets: Vec<Socket>,
+        port: Option<Port>,
     ) -> Result<Result<NodeHandle, CallError>, OpenError> {
-        Ok(self.add(AnyShard::open(self.picked.kind, node, sockets)?))
+        let shard = AnyShard::open(self.picked.kind, node, sockets)?;
+        Ok(self.add(match port {
+            Some(port) => shard.with_port(port),
+            None => shard,
+        }))
     }
 
     /// Gives the thread another shard to turn.
@@ -205,10 +211,13 @@ impl Runner {
         if self.picked.kind == DatapathKind::Uring && shard.kind() != DatapathKind::Uring {
             return Err(CallError::Foreign(shard.kind()));
         }
+        if let Some(port) = shard.port() {
+            port.wake_by(self.mailbox.waker.clone());
+        }
         let (sender, number) = bounded(1);
         self.mailbox.post(Message::Add(shard, sender))?;
         let shard = number.recv_timeout(ANSWER_TIMEOUT).map_err(|_| CallError::Late)?;
-        Ok(NodeHandle { mailbox: self.mailbox.clone(), shard })
+        Ok(NodeHandle::of_shard(ShardAddress { mailbox: self.mailbox.clone(), shard }))
     }
 }
 
@@ -222,105 +231,16 @@ impl Drop for Runner {
     }
 }
 
-impl NodeHandle {
-    /// Begins a command; its report comes through the receiver, after as long as the
-    /// network takes.
-    ///
-    /// # Errors
-    /// [`CallError`] if the node cannot be reached.
-    pub fn begin(
-        &self,
-        command: Command,
-    ) -> Result<Receiver<Result<Report, CommandError>>, CallError> {
-        let (sender, report) = bounded(1);
-        self.post(ShardRequest::Begin(Box::new(command), sender))?;
-        Ok(report)
+impl ShardAddress {
+    pub(crate) fn post(&self, request: ShardRequest) -> Result<(), CallError> {
+        self.mailbox.post(Message::Request { shard: self.shard, request })
     }
 
-    /// Carries out a command and waits for its report.
-    ///
-    /// # Errors
-    /// [`CallError`].
-    pub fn call(&self, command: Command, timeout: Duration) -> Result<Report, CallError> {
-        let report = self.begin(command)?;
-        let report = report.recv_timeout(timeout).map_err(|_| CallError::Late)?;
-        report.map_err(CallError::Refused)
-    }
-
-    /// Enters the network through `bootstrap`; news of it come through the receiver.
-    ///
-    /// # Errors
-    /// [`CallError`] if the node cannot be reached.
-    pub fn join(&self, bootstrap: Vec<Endpoint>) -> Result<Receiver<JoinNews>, CallError> {
-        let (sender, news) = bounded(16);
-        self.post(ShardRequest::Join(bootstrap, sender))?;
-        Ok(news)
-    }
-
-    /// Leaves the network: stores nothing more, hands every value to the nodes closest to
-    /// its key, and tells when that is done. The node still answers; stop it then.
-    ///
-    /// # Errors
-    /// [`CallError`] if the node cannot be reached.
-    pub fn drain(&self) -> Result<Receiver<Drained>, CallError> {
-        let (sender, drained) = bounded(1);
-        self.post(ShardRequest::Drain(sender))?;
-        Ok(drained)
-    }
-
-    /// How the node is.
-    ///
-    /// # Errors
-    /// [`CallError`] if the node cannot be reached.
-    pub fn status(&self) -> Result<Box<Status>, CallError> {
-        let (sender, status) = bounded(1);
-        self.post(ShardRequest::Status(sender))?;
-        status.recv_timeout(ANSWER_TIMEOUT).map_err(|_| CallError::Late)
-    }
-
-    /// The contacts that may be told to others.
-    ///
-    /// # Errors
-    /// [`CallError`] if the node cannot be reached.
-    pub fn contacts(&self) -> Result<Vec<Contact>, CallError> {
-        let (sender, contacts) = bounded(1);
-        self.post(ShardRequest::Contacts(sender))?;
-        contacts.recv_timeout(ANSWER_TIMEOUT).map_err(|_| CallError::Late)
-    }
-
-    /// Every member of the routing tables.
-    ///
-    /// # Errors
-    /// [`CallError`] if the node cannot be reached.
-    pub fn members(&self) -> Result<Box<Members>, CallError> {
-        let (sender, members) = bounded(1);
-        self.post(ShardRequest::Members(sender))?;
-        members.recv_timeout(ANSWER_TIMEOUT).map_err(|_| CallError::Late)
-    }
-
-    /// Lets the node work by other settings, from before this returns.
-    ///
-    /// # Errors
-    /// [`CallError`] if the node cannot be reached.
-    pub fn tune(&self, tuning: Tuning) -> Result<(), CallError> {
-        let (sender, tuned) = bounded(1);
-        self.post(ShardRequest::Tune(Box::new(tuning), sender))?;
-        tuned.recv_timeout(ANSWER_TIMEOUT).map_err(|_| CallError::Late)
-    }
-
-    /// Ends the node and closes its sockets, without a word to anybody, and returns its
-    /// last status.
-    ///
-    /// # Errors
-    /// [`CallError`] if the thread has ended or does not answer.
-    pub fn remove(&self) -> Result<Box<Status>, CallError> {
+    /// Drops the shard and closes its sockets; its last status comes through the receiver.
+    pub(crate) fn remove(&self) -> Result<Receiver<Box<Status>>, CallError> {
         let (sender, removed) = bounded(1);
         self.mailbox.post(Message::Remove(self.shard, sender))?;
-        removed.recv_timeout(ANSWER_TIMEOUT).map_err(|_| CallError::Late)
-    }
-
-    fn post(&self, request: ShardRequest) -> Result<(), CallError> {
-        self.mailbox.post(Message::Request { shard: self.shard, request })
+        Ok(removed)
     }
 }
 
@@ -379,7 +299,8 @@ impl Deck {
         let now = Nanos(moment.monotonic_ns);
         let mut round = Round { has_more: !self.messages.is_empty(), ..Round::default() };
         for place in self.shards.iter_mut().flatten() {
-            if place.is_due || place.wake_at.is_some_and(|at| at <= now) {
+            let has_mail = || place.shard.port().is_some_and(Port::has_mail);
+            if place.is_due || place.wake_at.is_some_and(|at| at <= now) || has_mail() {
                 let turn = place.shard.turn(moment);
                 place.is_due = turn.more;
                 place.wake_at = turn.wake_at;
@@ -389,6 +310,22 @@ impl Deck {
             round.wake_at = [round.wake_at, place.wake_at].into_iter().flatten().min();
         }
         Step::Done(round)
+    }
+
+    /// The thread is about to sleep. False: another shard has sent something, and it must
+    /// not.
+    pub(crate) fn fall_asleep(&self) -> bool {
+        // Those that were told already are told otherwise by the next `wake_up`.
+        self.ports().all(Port::fall_asleep)
+    }
+
+    /// The thread is awake.
+    pub(crate) fn wake_up(&self) {
+        self.ports().for_each(Port::wake_up);
+    }
+
+    fn ports(&self) -> impl Iterator<Item = &Port> {
+        self.shards.iter().flatten().filter_map(|place| place.shard.port())
     }
 
     /// A descriptor of `shard` is readable.
@@ -478,8 +415,13 @@ impl Thread {
                     self.deck.tell_departed();
                 }
                 Step::Done(round) => {
-                    let sleep = self.pace.sleep(Nanos(moment.monotonic_ns), &round);
-                    if !self.wait(sleep) {
+                    let mut sleep = self.pace.sleep(Nanos(moment.monotonic_ns), &round);
+                    if !sleep.is_zero() && !self.deck.fall_asleep() {
+                        sleep = Duration::ZERO;
+                    }
+                    let goes_on = self.wait(sleep);
+                    self.deck.wake_up();
+                    if !goes_on {
                         return;
                     }
                 }

@@ -13,7 +13,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 pub use live::{Changes, InEffect, LIVE};
 
-use crate::io::DatapathChoice;
+use crate::io::{Cpus, DatapathChoice};
 use crate::network_key;
 use crate::pace::PollPolicy;
 
@@ -32,8 +32,13 @@ pub struct Settings {
     pub state: Option<PathBuf>,
     /// The network key file; nothing: an open network.
     pub network_key: Option<PathBuf>,
-    /// CPU to pin the node's thread to; nothing: the one that it starts on.
-    pub core: Option<usize>,
+    /// CPUs to pin the node's threads to; none: the one that it starts on.
+    pub cores: Cpus,
+    /// Shards, 1 to 255; nothing: one for each CPU.
+    pub shards: Option<u8>,
+    /// Whether the kernel hands each datagram to the shard that it is for; otherwise the
+    /// shards do, for the same effect at a higher cost.
+    pub is_steered: bool,
     /// What datagrams are moved with.
     pub datapath: DatapathChoice,
     /// How the node's thread waits for datagrams.
@@ -169,7 +174,9 @@ impl Default for Settings {
             bootstrap: Vec::new(),
             state: None,
             network_key: None,
-            core: None,
+            cores: Cpus::default(),
+            shards: None,
+            is_steered: true,
             datapath: DatapathChoice::Mmsg,
             poll: PollPolicy::Adaptive,
             log: "info".to_owned(),
@@ -181,6 +188,14 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Shards of the node.
+    #[must_use]
+    pub fn shards(&self) -> u8 {
+        // The list of CPUs is no longer than that.
+        let cores = u8::try_from(self.cores.as_slice().len()).unwrap_or(u8::MAX);
+        self.shards.unwrap_or(cores.max(1))
+    }
+
     /// Applies a TOML file.
     ///
     /// # Errors
@@ -269,9 +284,20 @@ impl Settings {
                 self.network_key = Some(text.into());
                 Ok(())
             }
-            "core" => {
-                let core = text.parse().map_err(|_| wrong("the number of a CPU".to_owned()))?;
-                self.core = Some(core);
+            "cores" => {
+                let cores: Cpus = text
+                    .parse()
+                    .map_err(|_| wrong("1 to 255 numbers of CPUs, such as 0-3,8".to_owned()))?;
+                self.cores = cores;
+                Ok(())
+            }
+            "shards" => {
+                let shards = text.parse().ok().filter(|shards| *shards > 0);
+                self.shards = Some(shards.ok_or_else(|| wrong("1 to 255 shards".to_owned()))?);
+                Ok(())
+            }
+            "steering" => {
+                self.is_steered = text.parse().map_err(|_| wrong("true or false".to_owned()))?;
                 Ok(())
             }
             "datapath" => {
@@ -392,6 +418,7 @@ impl Settings {
     pub fn node_config(&self) -> Result<Config, SettingsError> {
         let mut config = self.node.clone();
         config.families = self.families();
+        config.shards = self.shards();
         if let Some(path) = &self.network_key {
             config.keys = network_key::load(path).map_err(SettingsError::NetworkKey)?;
             // The members of a keyed network trust each other, unless told otherwise.
@@ -402,8 +429,19 @@ impl Settings {
 }
 
 /// Settings of the process, not of the node in it.
-const TEXTS: &[&str] =
-    &["listen", "bootstrap", "state", "network_key", "core", "datapath", "poll", "log", "drain_s"];
+const TEXTS: &[&str] = &[
+    "listen",
+    "bootstrap",
+    "state",
+    "network_key",
+    "cores",
+    "shards",
+    "steering",
+    "datapath",
+    "poll",
+    "log",
+    "drain_s",
+];
 
 /// What is logged by `text`: a level, or levels by module, with commas between them.
 /// Nothing if it is neither; a lone word must be a level, so that a slip of the pen does

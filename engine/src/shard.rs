@@ -1,12 +1,16 @@
 //! One node on one datapath.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
 use crossbeam_channel::Sender;
-use kdht_core::{Command, CommandError, Event, Nanos, Node, OperationId, Report};
+use kdht_core::{
+    Addressee, Command, CommandError, Event, Home, Nanos, Node, Now, OperationId, Report,
+};
 use kdht_wire::{Contact, Endpoint, KeyRing};
 
 use crate::io::{Datapath, Moment};
+use crate::mesh::Port;
 use crate::now_of;
 use crate::status::{Members, Status};
 
@@ -19,7 +23,7 @@ pub enum ShardRequest {
     /// Enter the network, and tell how that goes.
     Join(Vec<Endpoint>, Sender<JoinNews>),
     /// Leave the network, and tell when every value was handed over.
-    Drain(Sender<Drained>),
+    Drain(DrainTally),
     /// Say how the node is.
     Status(Sender<Box<Status>>),
     /// Name the contacts that may be told to others.
@@ -67,6 +71,33 @@ pub struct Drained {
     pub kept: u32,
 }
 
+/// Adds up how the shards of a node leave, and tells when the last has.
+#[derive(Clone, Debug)]
+pub struct DrainTally {
+    left: Arc<Mutex<(usize, Drained)>>,
+    sender: Sender<Drained>,
+}
+
+impl DrainTally {
+    /// A tally of so many shards.
+    #[must_use]
+    pub fn new(shards: usize, sender: Sender<Drained>) -> Self {
+        Self { left: Arc::new(Mutex::new((shards, Drained { handed: 0, kept: 0 }))), sender }
+    }
+
+    fn add(&self, drained: Drained) {
+        // Nobody panics while holding it: the sums saturate.
+        let Ok(mut left) = self.left.lock() else { return };
+        let (count, sum) = &mut *left;
+        sum.handed = sum.handed.saturating_add(drained.handed);
+        sum.kept = sum.kept.saturating_add(drained.kept);
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            let _ = self.sender.try_send(*sum);
+        }
+    }
+}
+
 /// What a turn leaves to its runner.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[must_use]
@@ -86,14 +117,39 @@ pub struct Shard<D> {
     datapath: D,
     callers: HashMap<OperationId, Sender<Result<Report, CommandError>>>,
     joiner: Option<Sender<JoinNews>>,
-    drainer: Option<Sender<Drained>>,
+    drainer: Option<DrainTally>,
+    /// The way to the node's other shards; nothing if it is alone.
+    port: Option<Port>,
+    /// When to look again whether a shard that is owed notes has read what it was sent.
+    retry_at: Nanos,
 }
 
 impl<D: Datapath> Shard<D> {
     /// A shard that has not turned yet.
     #[must_use]
     pub fn new(node: Node, datapath: D) -> Self {
-        Self { node, datapath, callers: HashMap::new(), joiner: None, drainer: None }
+        let callers = HashMap::new();
+        Self {
+            node,
+            datapath,
+            callers,
+            joiner: None,
+            drainer: None,
+            port: None,
+            retry_at: Nanos(0),
+        }
+    }
+
+    /// The same as one of several shards.
+    #[must_use]
+    pub fn with_port(self, port: Port) -> Self {
+        Self { port: Some(port), ..self }
+    }
+
+    /// The way to the node's other shards.
+    #[must_use]
+    pub fn port(&self) -> Option<&Port> {
+        self.port.as_ref()
     }
 
     /// The datapath.
@@ -105,32 +161,83 @@ impl<D: Datapath> Shard<D> {
     /// When the shard must turn even if nothing arrives.
     #[must_use]
     pub fn wake_at(&self) -> Option<Nanos> {
-        self.node.poll_timeout()
+        let owed_at = self.port.as_ref().filter(|port| port.owes()).map(|_| self.retry_at);
+        [self.node.poll_timeout(), owed_at].into_iter().flatten().min()
     }
 
-    /// Takes in one batch of datagrams, does what is due, and sends what came of both.
-    /// `now` is read once per turn. Bounded by the datapath's batch; never blocks.
+    /// Takes in what other shards sent and one batch of datagrams, does what is due, and
+    /// sends what came of all. `now` is read once per turn. Bounded by the datapath's batch
+    /// and the mesh's lanes; never blocks.
     pub fn turn(&mut self, moment: Moment) -> Turn {
         let now = now_of(moment);
         let received = self.datapath.receive();
+        let (taken, more_mail) = self.take_mail(now);
         let (batch, outbox) = self.datapath.split();
         for datagram in batch {
-            self.node.handle_datagram(now, &datagram.route, datagram.bytes, outbox);
+            match (&mut self.port, self.node.home(datagram.bytes)) {
+                (Some(port), Home::Shard(home)) if home != port.shard() => {
+                    port.hand_over(home, &datagram.route, datagram.bytes);
+                }
+                _ => self.node.handle_datagram(now, &datagram.route, datagram.bytes, outbox),
+            }
         }
         self.node.handle_timeout(now, outbox);
         self.datapath.flush();
+        self.retry_at = now.mono.plus_ms(1);
+        self.post_notes();
         self.deliver_events();
         Turn {
-            datagram_count: received.datagram_count,
-            more: received.more,
-            wake_at: self.node.poll_timeout(),
+            datagram_count: received.datagram_count + taken,
+            more: received.more || more_mail,
+            wake_at: self.wake_at(),
         }
+    }
+
+    /// Does what other shards' notes and datagrams ask for. How many datagrams there were,
+    /// and whether there may be more mail.
+    fn take_mail(&mut self, now: Now) -> (usize, bool) {
+        let Some(port) = &mut self.port else { return (0, false) };
+        let (node, outbox) = (&mut self.node, self.datapath.outbox());
+        let mut taken = 0;
+        let more = port.receive(|parcel| {
+            for note in parcel.notes() {
+                node.handle_note(now, parcel.from(), *note, outbox);
+            }
+            for (route, bytes) in parcel.datagrams() {
+                node.handle_datagram(now, route, bytes, outbox);
+                taken += 1;
+            }
+        });
+        (taken, more)
+    }
+
+    /// Sends the node's notes to the other shards, and all that it can tell to those who
+    /// lost some.
+    fn post_notes(&mut self) {
+        let Some(port) = &mut self.port else { return };
+        while let Some((to, note)) = self.node.poll_note() {
+            match to {
+                Addressee::Shard(to) => {
+                    port.tell(to, note);
+                }
+                Addressee::Others => port.tell_others(note),
+            }
+        }
+        if self.node.take_lossy() {
+            port.owe_others();
+        }
+        if let Some(owed) = port.take_owed() {
+            // What does not fit is owed again.
+            let _ = self.node.retell().all(|note| port.tell(owed, note));
+        }
+        port.flush();
     }
 
     /// What the node and its datapath have counted.
     #[must_use]
     pub fn status(&self, moment: Moment) -> Status {
-        Status::of(&self.node, &self.datapath.counters(), now_of(moment))
+        let mesh = self.port.as_ref().map(Port::counters).unwrap_or_default();
+        Status::of(&self.node, &self.datapath.counters(), mesh, now_of(moment))
     }
 
     /// Does what another thread wants.
@@ -171,6 +278,7 @@ impl<D: Datapath> Shard<D> {
             }
         }
         self.datapath.flush();
+        self.post_notes();
         self.deliver_events();
     }
 
@@ -184,8 +292,8 @@ impl<D: Datapath> Shard<D> {
                     continue;
                 }
                 Event::Drained { handed, kept } => {
-                    if let Some(drainer) = &self.drainer {
-                        let _ = drainer.try_send(Drained { handed, kept });
+                    if let Some(drainer) = self.drainer.take() {
+                        drainer.add(Drained { handed, kept });
                     }
                     continue;
                 }

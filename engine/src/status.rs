@@ -11,8 +11,10 @@ use std::collections::BTreeMap;
 use kdht_core::{ByKind, Fill, Node, Now, Refusal};
 use kdht_wire::{Fault, Kind};
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 use crate::io::DatapathCounters;
+use crate::mesh::MeshCounters;
 
 /// One reading of everything that a node counts. Counts grow from the node's start; each
 /// has its line in [`METRICS`].
@@ -45,6 +47,23 @@ pub struct Status {
     pub datapath: Datapath,
     /// Commands and recursions under way.
     pub operations: usize,
+    /// What the shards sent each other.
+    #[serde(default)]
+    pub mesh: Mesh,
+    /// Datagrams handled, by shard.
+    #[serde(default)]
+    pub shards: BTreeMap<String, u64>,
+}
+
+/// What the shards of a node sent each other.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Mesh {
+    /// Datagrams that came to one shard and were handed to another.
+    pub handed_over: u64,
+    /// Datagrams lost on the way since too many were under way.
+    pub lost: u64,
+    /// Times that a shard lost notes and was told anew.
+    pub retold: u64,
 }
 
 /// Messages by kind.
@@ -137,9 +156,14 @@ pub struct Datapath {
 }
 
 impl Status {
-    /// Reads a node's and its datapath's counters.
+    /// Reads a node's and its datapath's counters; of a sharded node, those of one shard.
     #[must_use]
-    pub fn of(node: &Node, datapath: &DatapathCounters, now: Now) -> Self {
+    pub(crate) fn of(
+        node: &Node,
+        datapath: &DatapathCounters,
+        mesh: MeshCounters,
+        now: Now,
+    ) -> Self {
         let counters = node.counters();
         let named =
             |(reason, name): &(Refusal, &str)| ((*name).to_owned(), counters.refused(*reason));
@@ -173,7 +197,25 @@ impl Status {
             drain: Drain { handed, kept },
             datapath: datapath.into(),
             operations: node.operations(),
+            mesh: Mesh { handed_over: mesh.handed_over, lost: mesh.lost, retold: mesh.retold },
+            shards: [(node.config().shard.to_string(), counters.datagrams_in)].into(),
         }
+    }
+
+    /// The status of a node whose shards have these: numbers are added, and what each of
+    /// them says alike is said once.
+    #[must_use]
+    pub(crate) fn sum(shards: impl IntoIterator<Item = Box<Self>>) -> Box<Self> {
+        let mut shards = shards.into_iter();
+        let Some(first) = shards.next() else { return Box::default() };
+        // Always JSON, and stays of its form.
+        let mut sum = serde_json::to_value(&first).unwrap_or_default();
+        for mut shard in shards {
+            // The first one's clock is the node's.
+            shard.unix_s = 0;
+            add(&mut sum, serde_json::to_value(&shard).unwrap_or_default());
+        }
+        Box::new(serde_json::from_value(sum).unwrap_or(*first))
     }
 
     /// Refusals of every reason together.
@@ -211,6 +253,25 @@ impl From<&DatapathCounters> for Datapath {
                 + counters.send_errors_unreachable
                 + counters.send_errors_denied
                 + counters.send_errors_other,
+        }
+    }
+}
+
+/// Adds the numbers of `other`, wherever they stand.
+fn add(sum: &mut Json, other: Json) {
+    match (sum, other) {
+        (Json::Object(sum), Json::Object(other)) => {
+            for (name, value) in other {
+                match sum.get_mut(&name) {
+                    Some(known) => add(known, value),
+                    None => drop(sum.insert(name, value)),
+                }
+            }
+        }
+        (sum, other) => {
+            if let (Some(left), Some(right)) = (sum.as_u64(), other.as_u64()) {
+                *sum = Json::from(left.saturating_add(right));
+            }
         }
     }
 }

@@ -18,7 +18,8 @@ use serde::Serialize;
 use crate::io::{
     BindError, Mmsg, MmsgError, MmsgOptions, Moment, SocketOptions, allowed_cpus, bind,
 };
-use crate::runner::{CallError, NodeHandle, Runner, RunnerError};
+use crate::node_handle::NodeHandle;
+use crate::runner::{CallError, Runner, RunnerError};
 use crate::shard::{JoinNews, Shard};
 use crate::status::Status;
 use crate::{entropy, now_of};

@@ -44,7 +44,7 @@ fn node(number: u8) -> Node {
 fn open(runner: &Runner, number: u8) -> (NodeHandle, SocketAddr) {
     let socket = socket();
     let addr = socket.local_addr();
-    (runner.open(node(number), vec![socket]).unwrap().unwrap(), addr)
+    (runner.open(node(number), vec![socket], None).unwrap().unwrap(), addr)
 }
 
 #[test]

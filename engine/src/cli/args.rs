@@ -77,9 +77,13 @@ pub(crate) struct RunArgs {
     /// TOML file of settings
     #[arg(long, value_name = "FILE", env = "KDHT_CONFIG")]
     pub(crate) config: Option<PathBuf>,
-    /// CPU to pin the node's thread to [default: the one it starts on]
-    #[arg(long, value_name = "CPU")]
-    pub(crate) core: Option<usize>,
+    /// CPUs to pin the node's threads to, such as 0-3,8 [default: the one it starts on]
+    #[arg(long, value_name = "CPUS")]
+    pub(crate) cores: Option<String>,
+    /// Parts that the node is divided into, 1 to 255, each turned by one thread [default: as
+    /// many as CPUs]
+    #[arg(long, value_name = "N")]
+    pub(crate) shards: Option<u8>,
     /// What to move datagrams with: mmsg (recvmmsg and sendmmsg), uring (io_uring), or auto
     /// [default: mmsg]
     #[arg(long, value_name = "DATAPATH")]

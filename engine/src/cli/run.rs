@@ -6,11 +6,9 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded, never};
 use kdht::control::Asked;
-use kdht::io::{Socket, SocketOptions, bind};
 use kdht::settings::{InEffect, Settings, Source};
 use kdht::state::StateDir;
-use kdht::{NodeHandle, Runner, control, now_of};
-use kdht_core::Node;
+use kdht::{Launch, NodeHandle, Runner, control};
 use kdht_wire::{Endpoint, Id};
 use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -48,20 +46,15 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     if let Some(state) = &state {
         bootstrap.extend(state.contacts().map_err(Failure::failed)?);
     }
-    let mut sockets = Vec::new();
-    for addr in &settings.listen {
-        sockets.push(bind(*addr, &SocketOptions::default()).map_err(Failure::failed)?);
-    }
-    let listening: Vec<SocketAddr> = sockets.iter().map(Socket::local_addr).collect();
+    let seed = kdht::entropy().map_err(Failure::failed)?;
+    let launch =
+        Launch::prepare(id, &in_effect.config, seed, &settings.listen, settings.is_steered);
+    let launch = launch.map_err(Failure::failed)?;
+    let listening = launch.listening().to_vec();
     // A node does not enter the network through itself.
     bootstrap.retain(|entry| !listening.contains(&entry.socket_addr()));
-    let seed = kdht::entropy().map_err(Failure::failed)?;
-    let config = in_effect.config.clone();
-    let node = Node::new(id, config, seed, now_of(kdht::io::Moment::now()));
-    let core = settings.core.or_else(|| Some(rustix::thread::sched_getcpu()));
-    let runner = Runner::start_with(core, settings.datapath, settings.poll);
-    let runner = runner.map_err(Failure::failed)?;
-    let node = runner.open(node, sockets).map_err(Failure::failed)?.map_err(Failure::failed)?;
+    let runners = start_runners(settings)?;
+    let node = launch.start(&runners).map_err(Failure::failed)?;
     let control_path = state.as_ref().map(StateDir::control_path);
     let tasks = match &control_path {
         Some(path) => serve_operators(path, &node)?,
@@ -83,12 +76,22 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     let mut keeper = Keeper { node, in_effect, read_settings: &read_settings, log, state, joined };
     let done = keeper.keep(&News { join, signals, tasks, shell });
     terminal.restore();
-    drop(runner);
+    drop(runners);
     if let Some(path) = &control_path {
         let _ = std::fs::remove_file(path);
     }
     tracing::info!("stopped");
     done
+}
+
+/// A thread for each core, or for each shard if there are fewer.
+fn start_runners(settings: &Settings) -> Result<Vec<Runner>, Failure> {
+    let here = [rustix::thread::sched_getcpu()];
+    let cores =
+        if settings.cores.as_slice().is_empty() { &here } else { settings.cores.as_slice() };
+    let start = |core: &usize| Runner::start_with(Some(*core), settings.datapath, settings.poll);
+    let wanted = cores.iter().take(settings.shards().into());
+    wanted.map(start).collect::<Result<_, _>>().map_err(Failure::failed)
 }
 
 fn settings_of(args: &RunArgs) -> Result<Settings, Failure> {
@@ -107,7 +110,8 @@ fn settings_of(args: &RunArgs) -> Result<Settings, Failure> {
     let path = |path: &PathBuf| path.to_string_lossy().into_owned();
     flags.extend(args.state.as_ref().map(|dir| ("state", path(dir))));
     flags.extend(args.network_key.as_ref().map(|file| ("network_key", path(file))));
-    flags.extend(args.core.map(|core| ("core", core.to_string())));
+    flags.extend(args.cores.clone().map(|cores| ("cores", cores)));
+    flags.extend(args.shards.map(|shards| ("shards", shards.to_string())));
     flags.extend(args.datapath.clone().map(|choice| ("datapath", choice)));
     flags.extend(args.poll.clone().map(|policy| ("poll", policy)));
     for setting in &args.set {

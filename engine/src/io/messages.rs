@@ -197,6 +197,6 @@ pub(super) fn set_flag(
 }
 
 /// Why the system call just made on this thread failed.
-fn last_error() -> Errno {
+pub(super) fn last_error() -> Errno {
     Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)
 }

@@ -21,6 +21,7 @@ mod name;
 mod overflow;
 mod pin;
 mod socket;
+mod steer;
 #[cfg(test)]
 mod tests;
 mod uring;
@@ -37,6 +38,7 @@ pub use mmsg::{
 };
 pub use pin::{Cpus, PinError, PinReason, allowed_cpus, pin_to};
 pub use socket::{BindError, BindReason, Socket, SocketOptions, bind};
+pub use steer::bind_each;
 pub use uring::{
     BUFFER_COUNT_MAX, Uring, UringBatch, UringError, UringOptions, UringOutbox, UringUnavailable,
     uring_available,

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::str::FromStr;
 
 use rustix::io::Errno;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -31,6 +32,35 @@ impl fmt::Display for Cpus {
             separator = ",";
         }
         Ok(())
+    }
+}
+
+/// Most CPUs of one list.
+const CPUS_MAX: usize = 255;
+
+/// A text that lists no CPUs, or too many.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct NoCpus;
+
+impl FromStr for Cpus {
+    type Err = NoCpus;
+
+    /// Reads what the kernel writes: numbers and ranges, separated by commas, at most 255
+    /// CPUs.
+    fn from_str(text: &str) -> Result<Self, NoCpus> {
+        let mut cpus = Vec::new();
+        for part in text.split(',') {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let number = |text: &str| text.trim().parse::<usize>().map_err(|_| NoCpus);
+            let (first, last) = (number(first)?, number(last)?);
+            if first > last || last - first >= CPUS_MAX {
+                return Err(NoCpus);
+            }
+            cpus.extend(first..=last);
+        }
+        cpus.sort_unstable();
+        cpus.dedup();
+        if cpus.len() > CPUS_MAX { Err(NoCpus) } else { Ok(Self(cpus)) }
     }
 }
 

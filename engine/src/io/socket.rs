@@ -49,10 +49,15 @@ pub fn bind(addr: SocketAddr, options: &SocketOptions) -> Result<Socket, BindErr
         IpAddr::V4(ip) => SocketAddr::from((ip, addr.port())),
         IpAddr::V6(_) => addr,
     };
-    open(addr, options).map_err(|errno| BindError { addr, reason: BindReason::of(errno) })
+    open(addr, options, false).map_err(|errno| BindError::of(addr, errno))
 }
 
-fn open(addr: SocketAddr, options: &SocketOptions) -> Result<Socket, Errno> {
+/// As [`bind`], to an address that other sockets of this kind may hold, too.
+pub(super) fn bind_shared(addr: SocketAddr, options: &SocketOptions) -> Result<Socket, BindError> {
+    open(addr, options, true).map_err(|errno| BindError::of(addr, errno))
+}
+
+fn open(addr: SocketAddr, options: &SocketOptions, is_shared: bool) -> Result<Socket, Errno> {
     let family = if addr.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let fd = rustix::net::socket_with(family, SocketType::DGRAM, flags, Some(ipproto::UDP))?;
@@ -76,6 +81,9 @@ fn open(addr: SocketAddr, options: &SocketOptions) -> Result<Socket, Errno> {
         let _ = sockopt::set_socket_send_buffer_size(&fd, len);
     }
 
+    if is_shared {
+        sockopt::set_socket_reuseport(&fd, true)?;
+    }
     rustix::net::bind(&fd, &addr)?;
     let local_addr = SocketAddr::try_from(rustix::net::getsockname(&fd)?)?;
     Ok(Socket {
@@ -136,8 +144,16 @@ pub enum BindReason {
     FamilyUnsupported,
     /// The limit of open descriptors is reached.
     DescriptorLimit,
+    /// The host does not take the rule that sockets are steered by, with this error number.
+    Steering(i32),
     /// Any other error number of the host's.
     Other(i32),
+}
+
+impl BindError {
+    fn of(addr: SocketAddr, errno: Errno) -> Self {
+        Self { addr, reason: BindReason::of(errno) }
+    }
 }
 
 impl BindReason {
@@ -171,6 +187,10 @@ impl fmt::Display for BindError {
             ),
             BindReason::DescriptorLimit => {
                 f.write_str("the limit of open descriptors is reached; raise `ulimit -n`")
+            }
+            BindReason::Steering(errno) => {
+                let why = std::io::Error::from_raw_os_error(errno);
+                write!(f, "the host does not steer sockets ({why}); set steering to false")
             }
             BindReason::Other(errno) => {
                 write!(f, "{}", std::io::Error::from_raw_os_error(errno))

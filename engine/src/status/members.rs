@@ -58,6 +58,22 @@ impl Members {
     }
 }
 
+impl Members {
+    /// The tables of a node whose shards have these.
+    #[must_use]
+    pub(crate) fn join(shards: impl IntoIterator<Item = Box<Self>>) -> Box<Self> {
+        let mut all = Box::<Self>::default();
+        for shard in shards {
+            all.id = shard.id;
+            all.total += shard.total;
+            all.members.extend(shard.members);
+        }
+        all.members.sort();
+        all.members.truncate(MEMBERS_MAX);
+        all
+    }
+}
+
 fn name_of(liveness: Liveness) -> &'static str {
     match liveness {
         Liveness::Unverified => "unverified",

@@ -97,6 +97,10 @@ pub const METRICS: &[Metric] = metrics![
     "datapath.receive_starved", "kdht_datapath_starved_receives", Counter, "receives", [], "Times that io_uring had no buffer left to receive into";
     "datapath.send_errors", "kdht_datapath_unsent_datagrams", Counter, "datagrams", [], "Datagrams that could not be sent";
     "operations", "kdht_running_operations", Gauge, "operations", [], "Commands and recursions under way";
+    "mesh.handed_over", "kdht_mesh_handed_datagrams", Counter, "datagrams", [], "Datagrams that came to one shard and were handed to another";
+    "mesh.lost", "kdht_mesh_lost_datagrams", Counter, "datagrams", [], "Datagrams lost between shards since too many were under way";
+    "mesh.retold", "kdht_mesh_retold_shards", Counter, "shards", [], "Times that a shard lost notes of another and was told anew";
+    "shards.*", "kdht_shard_in_datagrams", Counter, "datagrams", ["shard"], "Datagrams handled by a shard";
 ];
 
 impl Metric {
@@ -228,13 +232,14 @@ fn escaped(value: &str) -> String {
 mod tests {
     use super::*;
     use crate::io::DatapathCounters;
+    use crate::mesh::MeshCounters;
     use kdht_core::{Config, Nanos, Node, Now};
     use kdht_wire::Id;
 
     fn fresh() -> Status {
         let now = Now { mono: Nanos(0), unix_s: 7 };
         let node = Node::new(Id([0xab; 20]), Config::default(), [1; 16], now);
-        Status::of(&node, &DatapathCounters::default(), now)
+        Status::of(&node, &DatapathCounters::default(), MeshCounters::default(), now)
     }
 
     /// The path of every number in a JSON tree.

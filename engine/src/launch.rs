@@ -1,0 +1,101 @@
+//! Starting a node: its shards, their sockets, and the threads that turn them.
+
+use std::error::Error;
+use std::fmt;
+use std::net::SocketAddr;
+
+use kdht_core::{Config, Node};
+use kdht_wire::Id;
+
+use crate::io::{BindError, Moment, OpenError, Socket, SocketOptions, bind_each};
+use crate::mesh::mesh;
+use crate::node_handle::NodeHandle;
+use crate::now_of;
+use crate::runner::{CallError, Runner};
+
+/// A node that is about to run.
+#[derive(Debug)]
+pub struct Launch {
+    /// One for each shard, in their order.
+    nodes: Vec<Node>,
+    /// For each shard, one socket for each address.
+    sockets: Vec<Vec<Socket>>,
+    listening: Vec<SocketAddr>,
+}
+
+/// Why a node did not start.
+#[derive(Debug)]
+pub enum LaunchError {
+    /// An address cannot be had.
+    Bind(BindError),
+    /// The datapath cannot be made.
+    Open(OpenError),
+    /// A thread has ended or does not answer.
+    Call(CallError),
+}
+
+impl Launch {
+    /// Makes the shards of the node `id` and binds their sockets. `config.shards` says how
+    /// many; `is_steered` whether the kernel hands each datagram to the shard that it is for.
+    ///
+    /// # Errors
+    /// [`LaunchError::Bind`].
+    pub fn prepare(
+        id: Id,
+        config: &Config,
+        seed: [u8; 16],
+        listen: &[SocketAddr],
+        is_steered: bool,
+    ) -> Result<Self, LaunchError> {
+        let now = now_of(Moment::now());
+        let shard = |shard| Node::new(id, Config { shard, ..config.clone() }, seed, now);
+        let nodes: Vec<Node> = (0..config.shards.max(1)).map(shard).collect();
+        let spread = nodes[0].spread();
+        let mut sockets: Vec<Vec<Socket>> = nodes.iter().map(|_| Vec::new()).collect();
+        let mut listening = Vec::new();
+        for addr in listen {
+            let bound = bind_each(*addr, &SocketOptions::default(), &spread, is_steered);
+            let bound = bound.map_err(LaunchError::Bind)?;
+            listening.extend(bound.first().map(Socket::local_addr));
+            sockets.iter_mut().zip(bound).for_each(|(of_shard, socket)| of_shard.push(socket));
+        }
+        Ok(Self { nodes, sockets, listening })
+    }
+
+    /// Where the node answers, with the ports that the host chose.
+    #[must_use]
+    pub fn listening(&self) -> &[SocketAddr] {
+        &self.listening
+    }
+
+    /// Gives the shards to `runners`, in turn.
+    ///
+    /// # Errors
+    /// [`LaunchError`]; what runs already is stopped.
+    ///
+    /// # Panics
+    /// Without a runner.
+    pub fn start(self, runners: &[Runner]) -> Result<NodeHandle, LaunchError> {
+        let spread = self.nodes[0].spread();
+        let mut ports: Vec<_> = mesh(spread.shards()).into_iter().map(Some).collect();
+        let mut handles = Vec::new();
+        for (shard, (node, sockets)) in self.nodes.into_iter().zip(self.sockets).enumerate() {
+            let port = ports[shard].take().filter(|_| spread.shards() > 1);
+            let opened = runners[shard % runners.len()].open(node, sockets, port);
+            handles.push(opened.map_err(LaunchError::Open)?.map_err(LaunchError::Call)?);
+        }
+        Ok(NodeHandle::of_shards(&handles, spread))
+    }
+}
+
+impl fmt::Display for LaunchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind(error) => error.fmt(f),
+            Self::Open(error) => error.fmt(f),
+            Self::Call(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for LaunchError {}
