@@ -16,14 +16,15 @@ use kdht_wire::DATAGRAM_LEN_MAX;
 
 use crate::io::Waker;
 
-/// Parcels on their way in one lane at most.
-const LANE_MAX: usize = 16;
+/// Parcels on their way in one lane at most: with a datagram in each, what comes at 100,000 a
+/// second while the reader's thread is put aside for two milliseconds.
+const LANE_MAX: usize = 256;
 /// Notes in a parcel at most.
 const NOTES_MAX: usize = 32;
 /// Datagrams in a parcel at most.
 const DATAGRAMS_MAX: usize = 8;
 /// Parcels of one shard at most, besides one for each other shard.
-const PARCELS_MAX: usize = 64;
+const PARCELS_MAX: usize = 2 * LANE_MAX;
 /// Parcels read in one turn at most.
 const READ_MAX: usize = 64;
 
