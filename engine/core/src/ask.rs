@@ -158,7 +158,9 @@ impl Node {
                 self.bootstrap_answered(now, Contact::new(head.sender, route.peer), out);
             }
             Purpose::Operation(key) => {
-                self.operation_answered(now, key, &pending, message, bytes, out);
+                if !self.park_reply(now, key, &pending, message, bytes) {
+                    self.operation_answered(now, key, &pending, message, bytes, None, out);
+                }
             }
         }
     }

@@ -28,6 +28,9 @@ pub struct Config {
     /// Signatures verified per second; more are refused with `busy`. One costs about
     /// 50 µs.
     pub signatures_per_s: u32,
+    /// Whether signatures of others are verified by whoever owns the node, on another
+    /// thread ([`crate::Node::poll_verify`]), instead of within the call that needs them.
+    pub verify_apart: bool,
     /// Whether plain values are stored.
     pub accept_plain: bool,
     /// Per-source allowance.
@@ -57,6 +60,7 @@ impl Default for Config {
             operations_max: 256,
             recursions_max: 64,
             signatures_per_s: 2_000,
+            verify_apart: false,
             accept_plain: false,
             throttle: ThrottleConfig::default(),
             store: Limits::default(),

@@ -210,6 +210,11 @@ pub struct Counters {
     pub timeouts: u64,
     /// Values in replies that did not prove themselves.
     pub values_unproven: u64,
+    /// Signatures verified, whatever came of it.
+    pub signatures_verified: u64,
+    /// STOREs and replies whose signatures were not verified apart, as too much waited for
+    /// that or it took too long.
+    pub signatures_refused: u64,
     /// Contacts in replies that cannot be sent to.
     pub contacts_unreachable: u64,
     refusals: [u64; Refusal::NAMED.len()],
@@ -229,6 +234,8 @@ impl Default for Counters {
             faults_in: [0; Fault::ALL.len() + 1],
             timeouts: 0,
             values_unproven: 0,
+            signatures_verified: 0,
+            signatures_refused: 0,
             contacts_unreachable: 0,
             refusals: [0; Refusal::NAMED.len()],
         }

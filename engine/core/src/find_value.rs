@@ -13,6 +13,7 @@ use crate::node::Node;
 use crate::operate::Step;
 use crate::operation::{Found, Goal, Operation, OperationKey, PAGES_MAX};
 use crate::outbox::Outbox;
+use crate::parked::is_to_verify;
 use crate::pending::{Intent, Pending, Purpose};
 use crate::time::Now;
 
@@ -29,6 +30,7 @@ impl Node {
         message: &Message<'_>,
         reply: &ReplyBody,
         records: &Records<'_>,
+        proven: Option<&[bool]>,
         out: &mut dyn Outbox,
     ) -> Step {
         let target = *operation.lookup.target();
@@ -41,12 +43,22 @@ impl Node {
             return Step::Continue;
         }
         let mut next_cursor = 0;
+        let mut proven = proven.map(|proven| proven.iter().copied());
         for record in records.iter() {
             next_cursor = record.cursor.saturating_add(1);
+            let is_signed = is_to_verify(filter, &record);
+            let verdict = match &mut proven {
+                Some(proven) if is_signed => Some(proven.next().unwrap_or(false)),
+                _ => None,
+            };
             if record.is_announced() || found.values.len() >= usize::from(*values_max) {
                 continue;
             }
-            if !filter.passes(&record) || verify(&target, &record).is_err() {
+            let mut is_proven = || {
+                self.counters.signatures_verified += u64::from(is_signed);
+                verify(&target, &record).is_ok()
+            };
+            if !filter.passes(&record) || !verdict.unwrap_or_else(&mut is_proven) {
                 self.counters.values_unproven += 1;
                 continue;
             }

@@ -16,6 +16,7 @@ use crate::drain::Drain;
 use crate::join::Join;
 use crate::operation::Operations;
 use crate::outbox::{Outbox, Route};
+use crate::parked::Parked;
 use crate::pending::{Requests, RoundTrips};
 use crate::rng::Rng;
 use crate::sharding::Sharding;
@@ -35,7 +36,7 @@ const EVENTS_MAX: usize = 2 * u16::MAX as usize;
 /// sends goes into the [`Outbox`] of the call, and what it has to say comes out of
 /// [`Node::poll_event`]. Any order of calls is legal. Work per call is bounded by k, the
 /// requests in flight and the contacts held; nothing is allocated per datagram, except by
-/// lookups done for others.
+/// lookups done for others and by what is set aside to be verified apart.
 #[derive(Debug)]
 pub struct Node {
     pub(crate) id: Id,
@@ -58,6 +59,7 @@ pub struct Node {
     pub(crate) signatures: SignatureBudget,
     /// What makes it one of several shards; nothing if it is alone.
     pub(crate) sharding: Option<Box<Sharding>>,
+    pub(crate) parked: Parked,
 }
 
 /// Signatures verified in the current second.
@@ -117,6 +119,7 @@ impl Node {
             probe_at: None,
             signatures: SignatureBudget::default(),
             sharding,
+            parked: Parked::default(),
             config,
             rng,
         }
@@ -156,6 +159,7 @@ impl Node {
     /// harmless at any other time.
     pub fn handle_timeout(&mut self, now: Now, out: &mut dyn Outbox) {
         self.handle_due_requests(now, out);
+        self.give_up_parked(now, out);
         self.continue_join(now, out);
         self.continue_drain(now, out);
         self.maintain(now, out);
@@ -169,7 +173,8 @@ impl Node {
         let join = self.join.as_ref().and_then(Join::retry_at);
         let drain = self.drain.as_ref().and_then(Drain::next_at);
         let due = Some(self.requests.next_due()).filter(|due| due.0 != u64::MAX);
-        [expiry, join, drain, due, self.probe_at].into_iter().flatten().min()
+        let parked = self.parked.next_due();
+        [expiry, join, drain, due, parked, self.probe_at].into_iter().flatten().min()
     }
 
     /// The next thing that the node has to say.
@@ -268,6 +273,7 @@ impl Node {
     fn release(&mut self) {
         self.requests.release();
         self.operations.release();
+        self.parked.release();
         if self.events.is_empty() {
             self.events = VecDeque::new();
         }

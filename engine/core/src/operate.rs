@@ -96,7 +96,9 @@ impl Node {
         id
     }
 
-    /// A reply to a request that was sent for an operation.
+    /// A reply to a request that was sent for an operation. `proven` says of its signed
+    /// values which proved themselves, if that was found out apart.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one reply, already parsed")]
     pub(crate) fn operation_answered(
         &mut self,
         now: Now,
@@ -104,6 +106,7 @@ impl Node {
         pending: &Pending,
         message: &Message<'_>,
         bytes: &[u8],
+        proven: Option<&[bool]>,
         out: &mut dyn Outbox,
     ) {
         self.work_on(now, key, out, |node, operation, out| {
@@ -140,7 +143,7 @@ impl Node {
                 Body::Values { reply, records } => {
                     operation.lookup.answered(sender, &pending.endpoint, &[], told);
                     let step = node.values_answered(
-                        now, key, operation, pending, message, reply, records, out,
+                        now, key, operation, pending, message, reply, records, proven, out,
                     );
                     if let Step::Done(..) = step {
                         return step;

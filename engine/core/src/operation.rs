@@ -147,6 +147,13 @@ impl Operations {
         taken
     }
 
+    /// What an operation looks for, and where.
+    pub(crate) fn peek(&self, key: OperationKey) -> Option<(Id, &Goal)> {
+        let (generation, held) = self.places.get(usize::from(key.place))?;
+        let operation = held.as_ref().filter(|_| *generation == key.generation)?;
+        Some((*operation.lookup.target(), &operation.goal))
+    }
+
     pub(crate) fn put_back(&mut self, key: OperationKey, operation: Operation) {
         self.places[usize::from(key.place)].1 = Some(operation);
         self.count += 1;

@@ -1,6 +1,6 @@
 //! Requests of others: what they cost, what they get.
 
-use kdht_store::{Ack, Put, PutError, SourceGroup, Storage, Unproven, verify};
+use kdht_store::{Ack, Put, PutError, SourceGroup, Storage, verify};
 use kdht_wire::{
     Body, Emit, Endpoint, Fault, FaultDetail, Filter, FindValueBody, Flags, HEAD_LEN, Head, Id,
     Kind, MAC_LEN, Message, Outline, ParseError, Publisher, Record, ReplyBody, StoreBody,
@@ -30,6 +30,14 @@ pub fn weight(message: &Message<'_>) -> u32 {
 
 /// How long a BUSY asker should wait, in milliseconds.
 const RETRY_MS: u32 = 1_000;
+
+/// What a record that may be stored still lacks.
+enum Proof {
+    /// Nothing.
+    Given,
+    /// Its signature has to be verified.
+    Wanted,
+}
 
 /// One request while it is served.
 pub(crate) struct Asked<'a> {
@@ -96,7 +104,7 @@ impl Node {
             }
             Body::FindValue(body) => self.serve_find_value(now, &asked, body, out),
             Body::Store { store, record } => {
-                self.serve_store(now, &asked, store, record, recurse, out);
+                self.serve_store(now, &asked, store, record, out);
             }
             // Replies are told apart before; there is no other request.
             _ => {}
@@ -196,7 +204,6 @@ impl Node {
         asked: &Asked<'_>,
         store: &StoreBody,
         record: &Record<'_>,
-        recurse: bool,
         out: &mut dyn Outbox,
     ) {
         if !asked.proven {
@@ -208,12 +215,38 @@ impl Node {
             return self.fault(now, asked, Fault::Draining, 0, out);
         }
         let key = asked.head.target;
-        let cas = Some(store.cas.get()).filter(|cas| *cas != StoreBody::UNCONDITIONAL);
-        if let Err((refusal, fault)) = self.prove(now, &key, record) {
+        let proof = match self.admit(now, &key, record) {
+            Ok(Proof::Wanted) if self.config.verify_apart => {
+                return self.park_store(now, asked, store, record, out);
+            }
+            Ok(Proof::Wanted) => self.verify_here(&key, record),
+            Ok(Proof::Given) => Ok(()),
+            Err(refused) => Err(refused),
+        };
+        if let Err((refusal, fault)) = proof {
             self.counters.refuse(refusal);
             return self.fault(now, asked, fault, 0, out);
         }
-        if recurse {
+        self.finish_store(now, asked, store.cas.get(), record, out);
+    }
+
+    /// Serves a STORE whose record is proven.
+    pub(crate) fn finish_store(
+        &mut self,
+        now: Now,
+        asked: &Asked<'_>,
+        cas: u64,
+        record: &Record<'_>,
+        out: &mut dyn Outbox,
+    ) {
+        // It may have begun to leave while the record was verified.
+        if self.is_draining() {
+            self.counters.refuse(Refusal::Draining);
+            return self.fault(now, asked, Fault::Draining, 0, out);
+        }
+        let key = asked.head.target;
+        let cas = Some(cas).filter(|cas| *cas != StoreBody::UNCONDITIONAL);
+        if asked.head.flags().has(Flags::RECURSE) {
             let goal = Goal::Put {
                 value: Value::of(record),
                 cas,
@@ -246,25 +279,42 @@ impl Node {
         key: &Id,
         record: &Record<'_>,
     ) -> Result<(), (Refusal, Fault)> {
-        if self.holds(now, key, record) {
-            // It was proven when it was stored.
-            return Ok(());
+        match self.admit(now, key, record)? {
+            Proof::Given => Ok(()),
+            Proof::Wanted => self.verify_here(key, record),
         }
+    }
+
+    /// Checks all of a record but its signature, for which it spends of this second's
+    /// budget where one has to be verified.
+    fn admit(
+        &mut self,
+        now: Now,
+        key: &Id,
+        record: &Record<'_>,
+    ) -> Result<Proof, (Refusal, Fault)> {
         match record.publisher {
-            Publisher::Plain(_) if !self.config.accept_plain => {
-                return Err((Refusal::Plain, Fault::Plain));
-            }
+            // It was proven when it was stored.
+            Publisher::Signed(_) if self.holds(now, key, record) => Ok(Proof::Given),
             Publisher::Signed(_)
                 if !self.signatures.spend(self.config.signatures_per_s, now.mono) =>
             {
-                return Err((Refusal::Busy, Fault::Busy));
+                Err((Refusal::Busy, Fault::Busy))
             }
-            _ => {}
+            Publisher::Signed(_) => Ok(Proof::Wanted),
+            Publisher::Plain(_) if !self.config.accept_plain => Err((Refusal::Plain, Fault::Plain)),
+            Publisher::Plain(_) => Ok(Proof::Given),
+            Publisher::Immutable => {
+                let proof = verify(key, record).map(|()| Proof::Given);
+                proof.map_err(|_| (Refusal::Hash, Fault::Hash))
+            }
         }
-        verify(key, record).map_err(|unproven| match unproven {
-            Unproven::Hash => (Refusal::Hash, Fault::Hash),
-            Unproven::Signature => (Refusal::Signature, Fault::Signature),
-        })
+    }
+
+    /// Verifies a signed record on the calling thread.
+    fn verify_here(&mut self, key: &Id, record: &Record<'_>) -> Result<(), (Refusal, Fault)> {
+        self.counters.signatures_verified += 1;
+        verify(key, record).map_err(|_| (Refusal::Signature, Fault::Signature))
     }
 
     /// Whether just this signed value is held, so that republishing it costs no signature.
