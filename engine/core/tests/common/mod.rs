@@ -12,6 +12,7 @@ use std::collections::{BinaryHeap, HashMap};
 
 use kdht_core::{
     Command, Config, Event, NS_PER_MS, NS_PER_S, Nanos, Node, Now, OperationId, Report, Rng, Route,
+    Verdict,
 };
 use kdht_wire::{Endpoint, Id};
 
@@ -51,6 +52,8 @@ pub(crate) struct Datagram {
 enum Due {
     Arrival(Datagram),
     Wake(usize),
+    /// What another thread found out for a node that has its signatures verified apart.
+    Verdict(usize, Verdict),
 }
 
 #[derive(Debug)]
@@ -243,6 +246,7 @@ impl Net {
         while let Some(event) = node.poll_event() {
             place.events.push(event);
         }
+        let jobs: Vec<_> = std::iter::from_fn(|| node.poll_verify()).collect();
         let wake_at = node.poll_timeout().map(|at| at.0.max(self.now_ns));
         let from = place.endpoint;
         if let Some(wake_ns) = wake_at.filter(|wake| place.wake_at.is_none_or(|at| *wake < at)) {
@@ -253,6 +257,11 @@ impl Net {
             self.send(Datagram { from, to: route.peer, bytes: bytes.to_vec() });
         });
         self.tray = tray;
+        for job in jobs {
+            // As long as a thread with much to do may take, so that they overtake each other.
+            let after_us = self.rng.below(20_000);
+            self.push(self.now_ns + after_us * 1_000, Due::Verdict(at, job.verify()));
+        }
         result
     }
 
@@ -305,6 +314,10 @@ impl Net {
             match self.what.remove(&sequence) {
                 Some(Due::Arrival(datagram)) => self.deliver(&datagram),
                 Some(Due::Wake(node)) => self.wake(node),
+                Some(Due::Verdict(at, verdict)) if self.is_alive(at) => {
+                    self.with(at, |node, now, tray| node.handle_verdict(now, verdict, tray));
+                }
+                Some(Due::Verdict(..)) => {}
                 None => {}
             }
         }

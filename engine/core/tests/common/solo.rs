@@ -1,6 +1,6 @@
 //! One node alone, asked by strangers.
 
-use kdht_core::{Config, Node, Now, Route};
+use kdht_core::{Config, Node, Now, Route, Verdict, VerifyJob};
 use kdht_wire::{Contact, Endpoint, Id, Kind, Message};
 
 use super::{Datagram, Reply, Request, START, Tray, address, endpoint, is_reply, rng};
@@ -65,6 +65,17 @@ impl Solo {
         request.time_s = self.now.unix_s;
         let sent = self.hand(from, &request.bytes());
         Message::parse(&sent[0].bytes).unwrap().head.cookie.get()
+    }
+
+    /// Takes every job that the node wants done.
+    pub(crate) fn jobs(&mut self) -> Vec<VerifyJob> {
+        std::iter::from_fn(|| self.node.poll_verify()).collect()
+    }
+
+    /// Hands in a verdict and returns what the node sends at once.
+    pub(crate) fn rule(&mut self, verdict: Verdict) -> Vec<Datagram> {
+        self.node.handle_verdict(self.now, verdict, &mut self.tray);
+        self.sent()
     }
 
     fn sent(&mut self) -> Vec<Datagram> {

@@ -5,6 +5,7 @@
 mod common;
 
 mod amplification;
+mod apart;
 mod hostile;
 mod joining;
 mod keyed;
