@@ -1,6 +1,6 @@
 //! A shard on whichever datapath: the choice is made once a turn, not once a datagram.
 
-use kdht_core::{Nanos, Node};
+use kdht_core::{Nanos, Node, Verdict, VerifyJob};
 
 use crate::io::{
     Datapath, DatapathKind, Mmsg, MmsgOptions, Moment, OpenError, SharedFd, Socket, Uring,
@@ -78,6 +78,14 @@ impl AnyShard {
 
     pub(crate) fn handle(&mut self, moment: Moment, request: ShardRequest) {
         of_either!(self, shard => shard.handle(moment, request));
+    }
+
+    pub(crate) fn poll_verify(&mut self) -> Option<VerifyJob> {
+        of_either!(self, shard => shard.poll_verify())
+    }
+
+    pub(crate) fn handle_verdict(&mut self, moment: Moment, verdict: Verdict) {
+        of_either!(self, shard => shard.handle_verdict(moment, verdict));
     }
 
     pub(crate) fn wake_at(&self) -> Option<Nanos> {

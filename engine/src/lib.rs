@@ -22,6 +22,7 @@ mod shard;
 pub mod state;
 pub mod status;
 pub mod swarm;
+mod verifier;
 
 pub use any_shard::AnyShard;
 pub use launch::{Launch, LaunchError};
@@ -30,6 +31,7 @@ pub use node_handle::NodeHandle;
 pub use pace::{PollPolicy, UnknownPolicy};
 pub use runner::{CallError, Picked, Runner, RunnerError};
 pub use shard::{DrainTally, Drained, JoinNews, Shard, ShardRequest, Tuning, Turn};
+pub use verifier::{VERIFIER_RUNNERS_MAX, Verifier};
 
 use io::Moment;
 use kdht_core::{Nanos, Now};

@@ -20,6 +20,7 @@ use crate::node_handle::NodeHandle;
 use crate::pace::{Pace, PollPolicy, Round};
 use crate::shard::ShardRequest;
 use crate::status::Status;
+use crate::verifier::{Desk, Verifier};
 
 /// Messages that wait for a runner at most; more are refused to the caller.
 const MAILBOX_MAX: usize = 4_096;
@@ -87,6 +88,8 @@ enum Message {
     },
     /// Another shard, at the next free number, which is told.
     Add(AnyShard, Sender<usize>),
+    /// Have signatures verified there.
+    Verify(Desk),
     /// Drop a shard, close its sockets, and say what it had counted.
     Remove(usize, Sender<Box<Status>>),
     Stop,
@@ -219,6 +222,15 @@ impl Runner {
         let shard = number.recv_timeout(ANSWER_TIMEOUT).map_err(|_| CallError::Late)?;
         Ok(NodeHandle::of_shard(ShardAddress { mailbox: self.mailbox.clone(), shard }))
     }
+
+    /// Has `verifier` verify the signatures of those of its nodes that have them verified
+    /// apart ([`kdht_core::Config::verify_apart`]), instead of this thread.
+    ///
+    /// # Errors
+    /// [`CallError`] if the thread has ended or has too many messages.
+    pub fn attach(&self, verifier: &Verifier) -> Result<(), CallError> {
+        self.mailbox.post(Message::Verify(verifier.desk(self.mailbox.waker.clone())))
+    }
 }
 
 impl Drop for Runner {
@@ -259,6 +271,8 @@ impl Mailbox {
 /// step and how to wait.
 pub(crate) struct Deck {
     messages: Receiver<Message>,
+    /// Where signatures are verified, if not here.
+    desk: Option<Desk>,
     shards: Vec<Option<Place>>,
     /// Shards came or went since the last [`Step::Changed`].
     has_changed: bool,
@@ -273,6 +287,23 @@ struct Place {
     wake_at: Option<Nanos>,
 }
 
+impl Place {
+    /// Hands the signatures that this shard, `number`, wants verified to `desk`; without one
+    /// they are verified here.
+    fn have_verified(&mut self, moment: Moment, number: usize, mut desk: Option<&mut Desk>) {
+        while let Some(job) = self.shard.poll_verify() {
+            let done = match &mut desk {
+                Some(desk) => desk.submit(number, job),
+                None => Err(job.verify()),
+            };
+            if let Err(verdict) = done {
+                self.shard.handle_verdict(moment, verdict);
+                self.is_due = true;
+            }
+        }
+    }
+}
+
 /// What a step leaves to whoever drives a [`Deck`].
 pub(crate) enum Step {
     /// End.
@@ -285,7 +316,7 @@ pub(crate) enum Step {
 
 impl Deck {
     fn new(messages: Receiver<Message>) -> Self {
-        Self { messages, shards: Vec::new(), has_changed: false, departed: Vec::new() }
+        Self { messages, desk: None, shards: Vec::new(), has_changed: false, departed: Vec::new() }
     }
 
     /// Does what other threads want and turns each shard that is due, once.
@@ -296,15 +327,18 @@ impl Deck {
         if std::mem::take(&mut self.has_changed) {
             return Step::Changed;
         }
+        self.take_verdicts(moment);
         let now = Nanos(moment.monotonic_ns);
         let mut round = Round { has_more: !self.messages.is_empty(), ..Round::default() };
-        for place in self.shards.iter_mut().flatten() {
+        for (number, place) in self.shards.iter_mut().enumerate() {
+            let Some(place) = place else { continue };
             let has_mail = || place.shard.port().is_some_and(Port::has_mail);
             if place.is_due || place.wake_at.is_some_and(|at| at <= now) || has_mail() {
                 let turn = place.shard.turn(moment);
                 place.is_due = turn.more;
                 place.wake_at = turn.wake_at;
                 round.has_received |= turn.datagram_count > 0;
+                place.have_verified(moment, number, self.desk.as_mut());
             }
             round.has_more |= place.is_due;
             round.wake_at = [round.wake_at, place.wake_at].into_iter().flatten().min();
@@ -326,6 +360,18 @@ impl Deck {
 
     fn ports(&self) -> impl Iterator<Item = &Port> {
         self.shards.iter().flatten().filter_map(|place| place.shard.port())
+    }
+
+    /// Goes on with what waited for signatures to be verified.
+    fn take_verdicts(&mut self, moment: Moment) {
+        let Some(desk) = &mut self.desk else { return };
+        desk.collect(|shard, verdict| {
+            // To a removed shard: nobody waits any more.
+            if let Some(Some(place)) = self.shards.get_mut(shard) {
+                place.shard.handle_verdict(moment, verdict);
+                place.is_due = true;
+            }
+        });
     }
 
     /// A descriptor of `shard` is readable.
@@ -376,6 +422,7 @@ impl Deck {
                     self.has_changed = true;
                     let _ = number.send(self.shards.len() - 1);
                 }
+                Message::Verify(desk) => self.desk = Some(desk),
                 Message::Remove(shard, asker) => {
                     if let Some(place) = self.shards.get_mut(shard).and_then(Option::take) {
                         let last = Box::new(place.shard.status(moment));

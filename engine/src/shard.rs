@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use crossbeam_channel::Sender;
 use kdht_core::{
-    Addressee, Command, CommandError, Event, Home, Nanos, Node, Now, OperationId, Report,
+    Addressee, Command, CommandError, Event, Home, Nanos, Node, Now, OperationId, Report, Verdict,
+    VerifyJob,
 };
 use kdht_wire::{Contact, Endpoint, KeyRing};
 
@@ -231,6 +232,16 @@ impl<D: Datapath> Shard<D> {
             let _ = self.node.retell().all(|note| port.tell(owed, note));
         }
         port.flush();
+    }
+
+    /// The next signatures to verify, of a node that has them verified apart.
+    pub fn poll_verify(&mut self) -> Option<VerifyJob> {
+        self.node.poll_verify()
+    }
+
+    /// Goes on with what waited for `verdict`. What comes of it is sent by the next turn.
+    pub fn handle_verdict(&mut self, moment: Moment, verdict: Verdict) {
+        self.node.handle_verdict(now_of(moment), verdict, self.datapath.outbox());
     }
 
     /// What the node and its datapath have counted.

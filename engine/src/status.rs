@@ -37,6 +37,9 @@ pub struct Status {
     pub values_unproven: u64,
     /// Contacts in replies that cannot be sent to.
     pub contacts_unreachable: u64,
+    /// Signatures of values.
+    #[serde(default)]
+    pub signatures: Signatures,
     /// The routing tables.
     pub table: Tables,
     /// What the store holds.
@@ -77,6 +80,20 @@ pub struct Messages {
     pub replies_in: BTreeMap<String, u64>,
     /// Replies sent.
     pub replies_out: BTreeMap<String, u64>,
+}
+
+/// Signatures of values.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Signatures {
+    /// Signatures verified, whatever came of it.
+    pub verified: u64,
+    /// Messages whose signatures were not verified apart: too many waited, or it took too
+    /// long.
+    pub refused: u64,
+    /// Messages that wait for their signatures to be verified.
+    pub parked: usize,
+    /// The most that ever waited.
+    pub parked_max: usize,
 }
 
 /// The routing tables, one per address family.
@@ -185,6 +202,12 @@ impl Status {
             timeouts: counters.timeouts,
             values_unproven: counters.values_unproven,
             contacts_unreachable: counters.contacts_unreachable,
+            signatures: Signatures {
+                verified: counters.signatures_verified,
+                refused: counters.signatures_refused,
+                parked: node.parked(),
+                parked_max: node.parked_max(),
+            },
             table: Tables { v4: v4.into(), v6: v6.into() },
             store: Store {
                 keys: usage.keys,

@@ -22,6 +22,7 @@ use crate::node_handle::NodeHandle;
 use crate::runner::{CallError, Runner, RunnerError};
 use crate::shard::{JoinNews, Shard};
 use crate::status::Status;
+use crate::verifier::Verifier;
 use crate::{entropy, now_of};
 
 /// Values put, or looked for, at the same time.
@@ -132,6 +133,8 @@ pub struct Swarm {
     options: Options,
     members: Vec<Member>,
     runners: Vec<Runner>,
+    /// One beside each runner.
+    _verifiers: Vec<Verifier>,
     started: Instant,
     /// Of nodes that have ended.
     ended: Vec<Status>,
@@ -171,9 +174,14 @@ impl Swarm {
     /// [`SwarmError`].
     pub fn start(options: Options, progress: Progress<'_>) -> Result<Self, SwarmError> {
         let started = Instant::now();
-        let mut runners = Vec::new();
+        let (mut runners, mut verifiers) = (Vec::new(), Vec::new());
         for core in allowed_cpus().as_slice() {
-            runners.push(Runner::start(Some(*core)).map_err(SwarmError::Runner)?);
+            let runner = Runner::start(Some(*core)).map_err(SwarmError::Runner)?;
+            let verifier = Verifier::start().map_err(RunnerError::Host);
+            let verifier = verifier.map_err(SwarmError::Runner)?;
+            runner.attach(&verifier).map_err(SwarmError::Call)?;
+            runners.push(runner);
+            verifiers.push(verifier);
         }
         let mut rng = seeded(options.seed, 0);
         let mut members = Vec::new();
@@ -182,7 +190,8 @@ impl Swarm {
             let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
             members.push(Member::start(runner, Person::drawn(&mut rng), any)?);
         }
-        let swarm = Self { options, members, runners, started, ended: Vec::new() };
+        let swarm =
+            Self { options, members, runners, _verifiers: verifiers, started, ended: Vec::new() };
         swarm.join(progress)?;
         Ok(swarm)
     }
@@ -473,7 +482,8 @@ impl Member {
             Mmsg::new(vec![socket], &MmsgOptions::default()).map_err(SwarmError::Datapath)?;
         // Secrets are not reproducible: the nodes are real ones, open to real strangers.
         let secret = entropy().map_err(|_| SwarmError::Entropy)?;
-        let node = Node::new(person.id, Config::default(), secret, now_of(Moment::now()));
+        let config = Config { verify_apart: true, ..Config::default() };
+        let node = Node::new(person.id, config, secret, now_of(Moment::now()));
         let handle = runner.add(Shard::new(node, datapath)).map_err(SwarmError::Call)?;
         Ok(Self { handle, addr, person, alive: true })
     }

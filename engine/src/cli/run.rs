@@ -8,7 +8,8 @@ use crossbeam_channel::{Receiver, bounded, never};
 use kdht::control::Asked;
 use kdht::settings::{InEffect, Settings, Source};
 use kdht::state::StateDir;
-use kdht::{Launch, NodeHandle, Runner, control};
+use kdht::{Launch, NodeHandle, Runner, VERIFIER_RUNNERS_MAX, Verifier, control};
+use kdht_core::Config;
 use kdht_wire::{Endpoint, Id};
 use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -47,13 +48,14 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
         bootstrap.extend(state.contacts().map_err(Failure::failed)?);
     }
     let seed = kdht::entropy().map_err(Failure::failed)?;
-    let launch =
-        Launch::prepare(id, &in_effect.config, seed, &settings.listen, settings.is_steered);
+    let config = Config { verify_apart: true, ..in_effect.config.clone() };
+    let launch = Launch::prepare(id, &config, seed, &settings.listen, settings.is_steered);
     let launch = launch.map_err(Failure::failed)?;
     let listening = launch.listening().to_vec();
     // A node does not enter the network through itself.
     bootstrap.retain(|entry| !listening.contains(&entry.socket_addr()));
     let runners = start_runners(settings)?;
+    let verifiers = start_verifiers(&runners)?;
     let node = launch.start(&runners).map_err(Failure::failed)?;
     let control_path = state.as_ref().map(StateDir::control_path);
     let tasks = match &control_path {
@@ -77,6 +79,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     let done = keeper.keep(&News { join, signals, tasks, shell });
     terminal.restore();
     drop(runners);
+    drop(verifiers);
     if let Some(path) = &control_path {
         let _ = std::fs::remove_file(path);
     }
@@ -92,6 +95,19 @@ fn start_runners(settings: &Settings) -> Result<Vec<Runner>, Failure> {
     let start = |core: &usize| Runner::start_with(Some(*core), settings.datapath, settings.poll);
     let wanted = cores.iter().take(settings.shards().into());
     wanted.map(start).collect::<Result<_, _>>().map_err(Failure::failed)
+}
+
+/// A thread for signatures for each few runners.
+fn start_verifiers(runners: &[Runner]) -> Result<Vec<Verifier>, Failure> {
+    let mut verifiers = Vec::new();
+    for few in runners.chunks(VERIFIER_RUNNERS_MAX) {
+        let verifier = Verifier::start().map_err(Failure::failed)?;
+        for runner in few {
+            runner.attach(&verifier).map_err(Failure::failed)?;
+        }
+        verifiers.push(verifier);
+    }
+    Ok(verifiers)
 }
 
 fn settings_of(args: &RunArgs) -> Result<Settings, Failure> {

@@ -73,6 +73,10 @@ pub const METRICS: &[Metric] = metrics![
     "timeouts", "kdht_timeout_requests", Counter, "requests", [], "Requests sent that were never answered";
     "values_unproven", "kdht_unproven_values", Counter, "values", [], "Values in replies that did not prove themselves";
     "contacts_unreachable", "kdht_unreachable_contacts", Counter, "contacts", [], "Contacts in replies that cannot be sent to";
+    "signatures.verified", "kdht_verified_signatures", Counter, "signatures", [], "Signatures of values verified, whatever came of it";
+    "signatures.refused", "kdht_unverified_messages", Counter, "messages", [], "STOREs and replies whose signatures were not verified apart, as too many waited or it took too long";
+    "signatures.parked", "kdht_parked_messages", Gauge, "messages", [], "STOREs and replies that wait for their signatures to be verified";
+    "signatures.parked_max", "kdht_most_parked_messages", Gauge, "messages", [], "The most STOREs and replies that ever waited for it";
     "table.*.buckets", "kdht_table_buckets", Gauge, "buckets", ["family"], "Buckets of the routing table";
     "table.*.good", "kdht_table_good_contacts", Gauge, "contacts", ["family"], "Contacts that are told to others";
     "table.*.unverified", "kdht_table_unverified_contacts", Gauge, "contacts", ["family"], "Contacts that never answered";
