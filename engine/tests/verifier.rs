@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
@@ -68,7 +69,13 @@ impl Client {
 
     fn receive<T>(&self, read: impl FnOnce(&Message<'_>) -> T) -> T {
         let mut buf = [0; DATAGRAM_LEN_MAX];
-        let len = self.socket.recv(&mut buf).expect("an answer");
+        let len = loop {
+            match self.socket.recv(&mut buf) {
+                // Signals of an executor in this process may reach this thread.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                received => break received.expect("an answer"),
+            }
+        };
         read(&Message::parse(&buf[..len]).unwrap())
     }
 }
