@@ -44,6 +44,7 @@ mod spread;
 mod table;
 mod throttle;
 mod time;
+pub mod wide;
 
 pub use bucket::{MEMBERS_MAX, REPLACEMENTS_MAX};
 pub use closest::Closest;

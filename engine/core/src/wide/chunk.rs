@@ -1,0 +1,145 @@
+//! Contacts as a wide table keeps them, and the chunks that they lie in.
+
+use alloc::vec::Vec;
+
+use kdht_wire::{Contact, Endpoint, Id};
+
+use super::row::{Part, insert_in_steps, trim};
+use crate::contact::BACKOFF_S;
+use crate::time::Nanos;
+
+/// Most contacts of a chunk: 3 KiB of them.
+pub(super) const CHUNK_MAX: usize = 64;
+/// Neighbours of together no more contacts than this become one chunk. The gap to
+/// [`CHUNK_MAX`] keeps insertions and removals at one place from splitting and joining
+/// by turns.
+const CHUNK_JOINED_MAX: usize = 48;
+/// Contacts by which a chunk's memory grows: 192 bytes.
+const CHUNK_STEP: usize = 4;
+
+/// One contact of a wide table: 48 bytes. Each answered a request of ours once.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Its id.
+    pub id: Id,
+    /// Where it answers.
+    pub endpoint: Endpoint,
+    /// Failures since the last answer.
+    pub failures: u8,
+    /// When it was last heard from, in seconds of monotonic time. Sightings move it in
+    /// steps of [`FRESH_S`](crate::FRESH_S), so that most of them write nothing.
+    pub seen_s: u32,
+    /// What was sent before this says nothing if it fails, in tenths of a second: the last
+    /// answer, or of a failing contact the end of its pause.
+    pub(super) counts_from_ds: u32,
+}
+
+const _: () = assert!(size_of::<Entry>() == 48);
+
+impl Entry {
+    pub(super) fn new(id: Id, endpoint: Endpoint, now: Nanos) -> Self {
+        let (seen_s, counts_from_ds) = (now.seconds(), now.tenths());
+        Self { id, endpoint, failures: 0, seen_s, counts_from_ds }
+    }
+
+    /// Whether others may be told of it.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.failures == 0
+    }
+
+    /// The entry that others are told.
+    #[must_use]
+    pub fn contact(&self) -> Contact {
+        Contact::new(self.id, self.endpoint)
+    }
+
+    /// Whether it failed and its pause is over: to be asked again.
+    pub(super) fn is_suspect(&self, now: Nanos) -> bool {
+        !self.is_good() && self.counts_from_ds <= now.tenths()
+    }
+
+    pub(super) fn answered(&mut self, now: Nanos) {
+        *self = Self::new(self.id, self.endpoint, now);
+    }
+
+    /// It left a request unanswered. The tenth of a second that has begun is not counted,
+    /// so that the pause is never shorter than [`BACKOFF_S`].
+    pub(super) fn failed(&mut self, now: Nanos) {
+        self.failures = self.failures.saturating_add(1);
+        self.counts_from_ds = now.tenths().saturating_add(BACKOFF_S * 10 + 1);
+    }
+}
+
+/// 1 to 64 contacts, sorted by id.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    pub(super) entries: Vec<Entry>,
+    /// How many of them are not good.
+    pub(super) failing: usize,
+}
+
+impl Chunk {
+    pub(super) fn of(entry: Entry) -> Self {
+        let mut chunk = Self { entries: Vec::new(), failing: 0 };
+        chunk.insert(0, entry);
+        chunk
+    }
+
+    pub(super) fn insert(&mut self, at: usize, entry: Entry) {
+        self.failing += usize::from(!entry.is_good());
+        insert_in_steps(&mut self.entries, at, entry, CHUNK_STEP);
+    }
+
+    pub(super) fn remove(&mut self, at: usize) -> Entry {
+        let entry = self.entries.remove(at);
+        self.failing -= usize::from(!entry.is_good());
+        trim(&mut self.entries, CHUNK_STEP);
+        entry
+    }
+
+    /// Where `id` is, or would be.
+    pub(super) fn find(&self, id: &Id) -> Result<usize, usize> {
+        self.entries.binary_search_by(|entry| entry.id.cmp(id))
+    }
+
+    fn count_failing(&mut self) {
+        self.failing = self.entries.iter().filter(|entry| !entry.is_good()).count();
+    }
+}
+
+impl Part for Chunk {
+    const JOINED_MAX: usize = CHUNK_JOINED_MAX;
+
+    fn first(&self) -> &Id {
+        // A chunk without contacts is taken out at once.
+        self.entries.first().map_or(&Id::ZERO, |entry| &entry.id)
+    }
+
+    fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn split(&mut self) -> Self {
+        let upper = &self.entries[self.entries.len() / 2..];
+        let mut entries = Vec::with_capacity(upper.len() + CHUNK_STEP);
+        entries.extend_from_slice(upper);
+        self.entries.truncate(self.entries.len() / 2);
+        trim(&mut self.entries, CHUNK_STEP);
+        self.count_failing();
+        let mut upper = Self { entries, failing: 0 };
+        upper.count_failing();
+        upper
+    }
+
+    fn append(&mut self, next: Self) {
+        self.entries.reserve_exact(next.entries.len());
+        self.entries.extend_from_slice(&next.entries);
+        self.failing += next.failing;
+        trim(&mut self.entries, CHUNK_STEP);
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.entries.capacity() * size_of::<Entry>()
+    }
+}

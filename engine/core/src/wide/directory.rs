@@ -1,0 +1,155 @@
+//! Contacts sorted by id: chunks of them in pages, pages in one row.
+//!
+//! A chunk holds at most 64 contacts, a page at most 256 chunks; neighbouring chunks of a
+//! page hold more than 48, neighbouring pages more than 192 chunks; at most 7 contacts'
+//! memory of a chunk is unused. So a contact costs at most 65 bytes in a table of
+//! thousands, however the ids lie and whatever was removed.
+
+use kdht_wire::Id;
+
+use super::chunk::{CHUNK_MAX, Chunk, Entry};
+use super::row::{Part, ROW_MAX, Row};
+use super::walk::{Backward, Forward};
+
+/// Where a contact is, until the next insertion or removal.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) page: usize,
+    pub(super) chunk: usize,
+    pub(super) index: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Directory {
+    pub(super) pages: Row<Row<Chunk>>,
+    len: usize,
+    failing: usize,
+}
+
+impl Directory {
+    pub(super) const EMPTY: Self = Self { pages: Row::EMPTY, len: 0, failing: 0 };
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// How many contacts are not good.
+    pub(super) fn failing(&self) -> usize {
+        self.failing
+    }
+
+    /// Where `id` is, or the place that it would have. O(log contacts).
+    pub(super) fn seek(&self, id: &Id) -> Result<Place, Place> {
+        let page = self.pages.find(id);
+        let Some(chunks) = self.pages.parts.get(page) else {
+            return Err(Place { page: 0, chunk: 0, index: 0 });
+        };
+        let chunk = chunks.find(id);
+        let found = chunks.parts[chunk].find(id);
+        let place = |index| Place { page, chunk, index };
+        found.map(place).map_err(place)
+    }
+
+    /// The contact at a place that [`Directory::seek`] found.
+    pub(super) fn at(&self, place: Place) -> &Entry {
+        &self.pages.parts[place.page].parts[place.chunk].entries[place.index]
+    }
+
+    /// Changes the contact at `place`, though not its id.
+    pub(super) fn update(&mut self, place: Place, change: impl FnOnce(&mut Entry)) {
+        let chunk = &mut self.pages.parts[place.page].parts[place.chunk];
+        let entry = &mut chunk.entries[place.index];
+        let was_failing = usize::from(!entry.is_good());
+        change(entry);
+        let is_failing = usize::from(!entry.is_good());
+        chunk.failing = chunk.failing + is_failing - was_failing;
+        self.failing = self.failing + is_failing - was_failing;
+    }
+
+    /// Inserts a contact whose id is not there. O(log contacts) and the moving of at most
+    /// a chunk; where a chunk becomes full, also of a page's directory.
+    pub(super) fn insert(&mut self, entry: Entry) {
+        if self.pages.len() == 0 {
+            self.pages.insert(0, Row::of(Chunk::of(entry)));
+        } else {
+            let (Ok(place) | Err(place)) = self.seek(&entry.id);
+            let place = self.make_room(place, &entry.id);
+            let page = &mut self.pages.parts[place.page];
+            page.parts[place.chunk].insert(place.index, entry);
+            self.restart(place);
+        }
+        self.len += 1;
+        self.failing += usize::from(!entry.is_good());
+    }
+
+    /// Takes out the contact at `place`. O(log contacts), as insertion.
+    pub(super) fn remove(&mut self, place: Place) -> Entry {
+        let page = &mut self.pages.parts[place.page];
+        let entry = page.parts[place.chunk].remove(place.index);
+        self.len -= 1;
+        self.failing -= usize::from(!entry.is_good());
+        if page.parts[place.chunk].len() == 0 {
+            page.remove(place.chunk);
+            if page.len() == 0 {
+                self.pages.remove(place.page);
+                return entry;
+            }
+            if place.chunk == 0 {
+                self.pages.restart(place.page);
+            }
+        } else {
+            self.restart(place);
+            self.pages.parts[place.page].settle(place.chunk);
+        }
+        self.pages.settle(place.page);
+        entry
+    }
+
+    /// Contacts from `place` on, upwards.
+    pub(super) fn forward(&self, place: Place) -> Forward<'_> {
+        Forward::new(&self.pages.parts, place)
+    }
+
+    /// Contacts before `place`, downwards.
+    pub(super) fn backward(&self, place: Place) -> Backward<'_> {
+        Backward::new(&self.pages.parts, place)
+    }
+
+    /// Contacts whose ids are `id` or higher, upwards.
+    pub(super) fn from(&self, id: &Id) -> Forward<'_> {
+        let (Ok(place) | Err(place)) = self.seek(id);
+        self.forward(place)
+    }
+
+    /// Memory behind it, in bytes, as allocated. O(chunks).
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.pages.heap_bytes()
+    }
+
+    /// Splits the chunk at `place` if it is full. Returns the place of `id` thereafter.
+    fn make_room(&mut self, place: Place, id: &Id) -> Place {
+        let page = &mut self.pages.parts[place.page];
+        if page.parts[place.chunk].len() < CHUNK_MAX {
+            return place;
+        }
+        page.split_part(place.chunk);
+        if page.len() > ROW_MAX {
+            self.pages.split_part(place.page);
+        } else {
+            // Both halves may have joined neighbours, so that the page is smaller now.
+            self.pages.settle(place.page);
+        }
+        let (Ok(place) | Err(place)) = self.seek(id);
+        place
+    }
+
+    /// The chunk at `place` may have another first id.
+    fn restart(&mut self, place: Place) {
+        if place.index == 0 {
+            self.pages.parts[place.page].restart(place.chunk);
+            if place.chunk == 0 {
+                self.pages.restart(place.page);
+            }
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Who is closest, read outwards from the target's place.
+//!
+//! In the order of ids, those that share exactly `d` bits with the target are side by side:
+//! all above it or all below it, and farther out the smaller `d` is. So two walks from the
+//! target's place meet the groups in the order of their distance. A small group is sorted;
+//! of a large one, which has more than enough, only the part near the target is read: the
+//! bits in which the group as a whole differs from the target do not order it, so the
+//! search begins anew at the target with those bits replaced by the group's.
+
+use kdht_wire::Id;
+
+use super::Wide;
+use super::bits::{blend, prefix, shared};
+use super::chunk::Entry;
+use super::walk::Walk;
+use crate::bucket::MEMBERS_MAX;
+use crate::closest::Closest;
+
+const HIGHEST: Id = Id([0xff; 20]);
+
+/// Good contacts of a group that are sorted rather than searched; more than are ever told,
+/// so that a larger group is sure to have the rest of the answer.
+const GROUP_MAX: usize = 2 * MEMBERS_MAX;
+const _: () = assert!(GROUP_MAX >= MEMBERS_MAX);
+/// Most searches for one answer. Each goes on at a bit at which its ids branch, one side of
+/// them being the target's, so the next group stands apart at a later bit and branches
+/// behind that: two bits deeper at least.
+const SEARCHES_MAX: u8 = Id::BITS / 2 + 1;
+
+/// Where a search begins.
+#[derive(Clone, Copy)]
+struct Aim {
+    /// The target, its first `depth` bits replaced by those of the ids searched.
+    id: Id,
+    /// Only ids that share so many bits with `id` are searched.
+    depth: u8,
+}
+
+/// The answer so far, and what it took.
+pub(super) struct Search<'a> {
+    k: usize,
+    asker: &'a Id,
+    pub(super) out: Closest,
+    /// Good contacts of one group, each with the first 64 bits of its distance.
+    group: [(u64, Option<&'a Entry>); GROUP_MAX],
+    /// Contacts read.
+    pub(super) looked_at: usize,
+}
+
+impl Wide {
+    /// The `k` (at most 20) good contacts nearest to `target`, nearest first, without
+    /// `asker`. Fewer only if fewer are known. Never the own id. Exact.
+    ///
+    /// Cost: O(log contacts + k) for ids as hashes give them, in one or two chunks; in any
+    /// crowd of ids with a common prefix at most one seek of the crowd more. Each contact in
+    /// the way that failed is read, but for whole chunks of such. Ids chosen to be in the
+    /// way cost a search of three seeks and 41 good contacts, and of those in the way that
+    /// failed, for each second bit at which they branch: 81 searches at most.
+    #[must_use]
+    pub fn closest(&self, target: &Id, k: usize, asker: &Id) -> Closest {
+        self.search(target, k, asker).out
+    }
+
+    pub(super) fn search<'a>(&'a self, target: &Id, k: usize, asker: &'a Id) -> Search<'a> {
+        let (k, out, group) = (k.min(MEMBERS_MAX), Closest::empty(), [(0, None); GROUP_MAX]);
+        let mut search = Search { k, asker, out, group, looked_at: 0 };
+        let mut aim = Aim { id: *target, depth: 0 };
+        for _ in 0..SEARCHES_MAX {
+            match self.search_around(aim, &mut search) {
+                Some(next) => aim = next,
+                None => break,
+            }
+        }
+        search
+    }
+
+    /// Adds group after group. Returns where to go on if one is too large.
+    fn search_around<'a>(&'a self, aim: Aim, search: &mut Search<'a>) -> Option<Aim> {
+        let (Ok(place) | Err(place)) = self.directory.seek(&aim.id);
+        let mut below = self.directory.backward(place);
+        let mut above = self.directory.forward(place);
+        let depth_of = |entry: &Entry| shared(&aim.id, &entry.id);
+        let mut depth_below = below.peek().map(depth_of);
+        let mut depth_above = above.peek().map(depth_of);
+        while search.out.as_slice().len() < search.k {
+            // They are equal only where both are at their end.
+            let depth = depth_below.max(depth_above).filter(|depth| *depth >= aim.depth)?;
+            let is_whole = if depth_above == Some(depth) {
+                let is_whole = search.add_group(&aim.id, depth, &mut above);
+                depth_above = above.peek().map(depth_of);
+                is_whole
+            } else {
+                let is_whole = search.add_group(&aim.id, depth, &mut below);
+                depth_below = below.peek().map(depth_of);
+                is_whole
+            };
+            if !is_whole {
+                return self.aim_into(&aim.id, depth);
+            }
+        }
+        None
+    }
+
+    /// Where to search those that share exactly `depth` bits with `aim`.
+    fn aim_into(&self, aim: &Id, depth: u8) -> Option<Aim> {
+        if depth >= Id::BITS {
+            return None;
+        }
+        let inside = aim.with_bit(depth, !aim.bit(depth));
+        let lowest = blend(&inside, &Id::ZERO, depth + 1);
+        let highest = blend(&inside, &HIGHEST, depth + 1);
+        let first = self.directory.from(&lowest).peek()?.id;
+        let last = match self.directory.seek(&highest) {
+            Ok(_) => highest,
+            Err(place) => self.directory.backward(place).peek()?.id,
+        };
+        // Their common prefix is longer than `depth`, and orders none of them.
+        let common = shared(&first, &last);
+        Some(Aim { id: blend(&first, aim, common), depth: common })
+    }
+}
+
+impl<'a> Search<'a> {
+    /// Reads those that share exactly `depth` bits with `aim` and adds the nearest of them
+    /// to the answer; or, if they are too many, nothing, and returns false.
+    fn add_group(&mut self, aim: &Id, depth: u8, walk: &mut impl Walk<'a>) -> bool {
+        let mut len = 0;
+        loop {
+            walk.skip_failing(aim, depth);
+            let Some(entry) = walk.peek().filter(|entry| shared(aim, &entry.id) == depth) else {
+                break;
+            };
+            self.looked_at += 1;
+            if entry.is_good() && entry.id != *self.asker {
+                let Some(free) = self.group.get_mut(len) else { return false };
+                *free = (prefix(aim) ^ prefix(&entry.id), Some(entry));
+                len += 1;
+            }
+            walk.step();
+        }
+        let group = &mut self.group[..len];
+        let distance = |entry: &Option<&Entry>| entry.map(|entry| entry.id.distance(aim));
+        group.sort_unstable_by(|(near, a), (far, b)| {
+            near.cmp(far).then_with(|| distance(a).cmp(&distance(b)))
+        });
+        for entry in group.iter().filter_map(|(_, entry)| *entry) {
+            if self.out.as_slice().len() == self.k {
+                break;
+            }
+            self.out.push(entry.contact());
+        }
+        true
+    }
+}
