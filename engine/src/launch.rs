@@ -4,10 +4,10 @@ use std::error::Error;
 use std::fmt;
 use std::net::SocketAddr;
 
-use kdht_core::{Config, Node};
+use kdht_core::{Config, Node, TableKind};
 use kdht_wire::Id;
 
-use crate::io::{BindError, Moment, OpenError, Socket, SocketOptions, bind_each};
+use crate::io::{BindError, Moment, OpenError, Socket, SocketOptions, Steering, bind_each};
 use crate::mesh::mesh;
 use crate::node_handle::NodeHandle;
 use crate::now_of;
@@ -51,10 +51,15 @@ impl Launch {
         let shard = |shard| Node::new(id, Config { shard, ..config.clone() }, seed, now);
         let nodes: Vec<Node> = (0..config.shards.max(1)).map(shard).collect();
         let spread = nodes[0].spread();
+        let steering = match config.table {
+            _ if !is_steered => Steering::Off,
+            TableKind::KBucket => Steering::Spread,
+            TableKind::Wide(_) => Steering::Wide(id.0[0]),
+        };
         let mut sockets: Vec<Vec<Socket>> = nodes.iter().map(|_| Vec::new()).collect();
         let mut listening = Vec::new();
         for addr in listen {
-            let bound = bind_each(*addr, &SocketOptions::default(), &spread, is_steered);
+            let bound = bind_each(*addr, &SocketOptions::default(), &spread, steering);
             let bound = bound.map_err(LaunchError::Bind)?;
             listening.extend(bound.first().map(Socket::local_addr));
             sockets.iter_mut().zip(bound).for_each(|(of_shard, socket)| of_shard.push(socket));

@@ -19,8 +19,8 @@ use crate::io::Waker;
 /// Parcels on their way in one lane at most: with a datagram in each, what comes at 100,000 a
 /// second while the reader's thread is put aside for two milliseconds.
 const LANE_MAX: usize = 256;
-/// Notes in a parcel at most.
-const NOTES_MAX: usize = 32;
+/// Notes in a parcel at most: a lane then holds more than a shard ever has to tell anew.
+const NOTES_MAX: usize = 64;
 /// Datagrams in a parcel at most.
 const DATAGRAMS_MAX: usize = 8;
 /// Parcels of one shard at most, besides one for each other shard.

@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
-use kdht_core::{Config, Families};
+use kdht_core::{Config, Families, TableKind};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -296,6 +296,11 @@ impl Settings {
                 self.shards = Some(shards.ok_or_else(|| wrong("1 to 255 shards".to_owned()))?);
                 Ok(())
             }
+            "table" => {
+                let wanted = || wrong(format!("kbucket, or wide:N with N from 1 to {WIDE_MAX}"));
+                self.node.table = table_of(text).ok_or_else(wanted)?;
+                Ok(())
+            }
             "steering" => {
                 self.is_steered = text.parse().map_err(|_| wrong("true or false".to_owned()))?;
                 Ok(())
@@ -428,7 +433,18 @@ impl Settings {
     }
 }
 
-/// Settings of the process, not of the node in it.
+/// Most contacts of a wide table: 1 GiB of them.
+const WIDE_MAX: u32 = 16_000_000;
+
+fn table_of(text: &str) -> Option<TableKind> {
+    if text == "kbucket" {
+        return Some(TableKind::KBucket);
+    }
+    let contacts = text.strip_prefix("wide:")?.parse().ok()?;
+    (1..=WIDE_MAX).contains(&contacts).then_some(TableKind::Wide(contacts))
+}
+
+/// Settings that are no numbers.
 const TEXTS: &[&str] = &[
     "listen",
     "bootstrap",
@@ -437,6 +453,7 @@ const TEXTS: &[&str] = &[
     "cores",
     "shards",
     "steering",
+    "table",
     "datapath",
     "poll",
     "log",

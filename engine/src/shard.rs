@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use crossbeam_channel::Sender;
 use kdht_core::{
-    Addressee, Command, CommandError, Event, Home, Nanos, Node, Now, OperationId, Report, Verdict,
-    VerifyJob,
+    Addressee, Command, CommandError, Event, Home, Nanos, Node, Now, OperationId, Report, Route,
+    Verdict, VerifyJob,
 };
 use kdht_wire::{Contact, Endpoint, KeyRing};
 
@@ -111,6 +111,30 @@ pub struct Turn {
     pub wake_at: Option<Nanos>,
 }
 
+/// Datagrams that wait for the end of a walk through others; its memory is kept.
+#[derive(Debug, Default)]
+struct Onward {
+    datagrams: Vec<(u8, Route, usize)>,
+    bytes: Vec<u8>,
+}
+
+impl Onward {
+    fn push(&mut self, to: u8, route: &Route, bytes: &[u8]) {
+        self.datagrams.push((to, *route, bytes.len()));
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    fn drain(&mut self, mut hand: impl FnMut(u8, &Route, &[u8])) {
+        let mut rest = self.bytes.as_slice();
+        for (to, route, len) in self.datagrams.drain(..) {
+            let (bytes, behind) = rest.split_at(len);
+            rest = behind;
+            hand(to, &route, bytes);
+        }
+        self.bytes.clear();
+    }
+}
+
 /// A node and the datapath that it answers on.
 #[derive(Debug)]
 pub struct Shard<D> {
@@ -121,6 +145,8 @@ pub struct Shard<D> {
     drainer: Option<DrainTally>,
     /// The way to the node's other shards; nothing if it is alone.
     port: Option<Port>,
+    /// What others handed over and has to go on.
+    onward: Onward,
     /// When to look again whether a shard that is owed notes has read what it was sent.
     retry_at: Nanos,
 }
@@ -137,6 +163,7 @@ impl<D: Datapath> Shard<D> {
             joiner: None,
             drainer: None,
             port: None,
+            onward: Onward::default(),
             retry_at: Nanos(0),
         }
     }
@@ -199,16 +226,21 @@ impl<D: Datapath> Shard<D> {
     fn take_mail(&mut self, now: Now) -> (usize, bool) {
         let Some(port) = &mut self.port else { return (0, false) };
         let (node, outbox) = (&mut self.node, self.datapath.outbox());
+        let (own, onward) = (port.shard(), &mut self.onward);
         let mut taken = 0;
         let more = port.receive(|parcel| {
             for note in parcel.notes() {
                 node.handle_note(now, parcel.from(), *note, outbox);
             }
             for (route, bytes) in parcel.datagrams() {
-                node.handle_datagram(now, route, bytes, outbox);
                 taken += 1;
+                match node.home_of_handed(bytes) {
+                    Home::Shard(home) if home != own => onward.push(home, route, bytes),
+                    _ => node.handle_datagram(now, route, bytes, outbox),
+                }
             }
         });
+        onward.drain(|home, route, bytes| port.hand_over(home, route, bytes));
         (taken, more)
     }
 
@@ -229,7 +261,7 @@ impl<D: Datapath> Shard<D> {
         }
         if let Some(owed) = port.take_owed() {
             // What does not fit is owed again.
-            let _ = self.node.retell().all(|note| port.tell(owed, note));
+            let _ = self.node.retell().into_iter().all(|note| port.tell(owed, note));
         }
         port.flush();
     }

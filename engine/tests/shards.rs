@@ -5,12 +5,12 @@
 use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kdht::io::DatapathChoice;
 use kdht::status::Status;
 use kdht::{JoinNews, Launch, NodeHandle, PollPolicy, Runner};
-use kdht_core::{Command, Config, Families, Outcome, Rng, Value, ValuePublisher};
+use kdht_core::{Command, Config, Families, Outcome, Rng, TableKind, Value, ValuePublisher};
 use kdht_wire::{
     Body, Emit, Filter, FindValueBody, Flags, Head, Id, Kind, Message, StoreBody, key_of_value,
 };
@@ -244,4 +244,29 @@ fn with_95_of_100_targets_next_to_the_own_id_the_busiest_of_8_shards_does_at_mos
     let busiest = status.shards.values().max().copied().unwrap();
     let sum: u64 = status.shards.values().sum();
     assert!(busiest * 8 * 10 <= sum * 13, "{:?}", status.shards);
+}
+
+#[test]
+fn a_wide_table_over_several_shards_comes_to_know_the_whole_network() {
+    let mut rng = Rng::from_seed([0x55; 16]);
+    let nodes: Vec<Sharded> =
+        (0..60).map(|_| Sharded::start(&mut rng, &config(1), &["127.0.0.1:0"], true)).collect();
+    for node in &nodes[1..] {
+        let news = node.node.join(vec![nodes[0].addrs[0].into()]).unwrap();
+        let joined = news.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert!(matches!(joined, JoinNews::Joined { .. }), "{joined:?}");
+    }
+    let wide = Config { table: TableKind::Wide(10_000), ..config(3) };
+    let wide = Sharded::start(&mut rng, &wide, &["127.0.0.1:0"], true);
+    let news = wide.node.join(vec![nodes[7].addrs[0].into()]).unwrap();
+    assert!(matches!(news.recv_timeout(Duration::from_secs(10)), Ok(JoinNews::Joined { .. })));
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while wide.status().table.v4.good < nodes.len() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(wide.status().table.v4.good, nodes.len());
+    assert_eq!(wide.status().refusals["unmatched"], 0);
+    let find = Command::FindNode { target: rng.id() };
+    let report = wide.node.call(find, Duration::from_secs(20)).unwrap();
+    assert_eq!(report.hops, 1, "it knew the closest before it asked: {report:?}");
 }

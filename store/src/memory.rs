@@ -85,6 +85,12 @@ impl Memory {
         core::iter::successors(self.index.next_key(None), |key| self.index.next_key(Some(key)))
     }
 
+    /// Whether any value is held under `key`; it may have expired.
+    #[must_use]
+    pub fn holds(&self, key: &Id) -> bool {
+        self.index.key_values(key).is_some()
+    }
+
     /// Time never runs backwards here, whatever is given.
     fn advance(&mut self, now_s: u64) -> u64 {
         self.now_s = self.now_s.max(now_s);

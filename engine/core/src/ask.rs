@@ -7,6 +7,7 @@ use kdht_wire::{
 use zerocopy::byteorder::little_endian::{U16, U32, U64};
 
 use crate::contact::Answer;
+use crate::contacts::TableKind;
 use crate::counters::Refusal;
 use crate::node::Node;
 use crate::outbox::{Outbox, Route};
@@ -16,7 +17,9 @@ use crate::time::Now;
 
 /// Probes in flight at once: replies that name a victim under a thousand ids cause no
 /// more than this many datagrams to it, or to all others together.
-pub(crate) const PROBES_MAX: usize = 32;
+const PROBES_MAX: usize = 32;
+/// The same of a node that knows the whole network, and has to ask it whether it is alive.
+const WIDE_PROBES_MAX: usize = 512;
 
 /// Bytes that draw a PING reply without a cookie, and the two pings by which the other side
 /// gets to know us.
@@ -85,10 +88,18 @@ impl Node {
         true
     }
 
+    /// Probes that may be in flight at once.
+    pub(crate) fn probes_max(&self) -> usize {
+        match self.config.table {
+            TableKind::KBucket => PROBES_MAX,
+            TableKind::Wide(_) => WIDE_PROBES_MAX,
+        }
+    }
+
     /// Pings `contact` to see whether it is alive, unless enough probes are in flight or
     /// its endpoint is being asked something already.
     pub(crate) fn probe(&mut self, now: Now, contact: &Contact, out: &mut dyn Outbox) {
-        if self.requests.probes() >= PROBES_MAX
+        if self.requests.probes() >= self.probes_max()
             || !contact.endpoint.is_reachable()
             || self.requests.waits_for(&contact.endpoint)
         {

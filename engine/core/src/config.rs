@@ -3,6 +3,7 @@
 use kdht_store::Limits;
 use kdht_wire::KeyRing;
 
+use crate::contacts::TableKind;
 use crate::throttle::ThrottleConfig;
 
 /// Everything that is set when a node is made. Each structure takes its capacity from
@@ -17,7 +18,9 @@ pub struct Config {
     pub client: bool,
     /// Address families with a socket; one routing table each.
     pub families: Families,
-    /// Contacts of one table, replacements included.
+    /// Which kind of table; there is one for each family.
+    pub table: TableKind,
+    /// Contacts of one k-bucket table, replacements included.
     pub contacts_max: u16,
     /// Requests of ours in flight, lookups' and probes' together.
     pub pending_max: u16,
@@ -55,6 +58,7 @@ impl Default for Config {
             alpha: 3,
             client: false,
             families: Families { v4: true, v6: false },
+            table: TableKind::KBucket,
             contacts_max: 2_048,
             pending_max: 1_024,
             operations_max: 256,

@@ -15,10 +15,12 @@ extern crate alloc;
 
 mod ask;
 mod bucket;
+mod cells;
 mod closest;
 mod command;
 mod config;
 mod contact;
+mod contacts;
 mod cookie;
 mod counters;
 mod drain;
@@ -47,6 +49,7 @@ mod time;
 pub mod wide;
 
 pub use bucket::{MEMBERS_MAX, REPLACEMENTS_MAX};
+pub use cells::{NEIGHBOURS_MAX, PRIVATE_FROM, PRIVATE_TO};
 pub use closest::Closest;
 pub use command::{
     Command, CommandError, Event, OperationId, Outcome, Report, Request, Stored, Value,
@@ -57,6 +60,7 @@ pub use contact::{
     Answer, BACKOFF_S, BACKOFF_S_MAX, COOKIE_USE_S, DISPLACE_FAILURES, Liveness, Peer,
     STALE_FAILURES,
 };
+pub use contacts::{TableKind, WIDE_SILENT_S};
 pub use cookie::{Cookies, EPOCH_S};
 pub use counters::{ByKind, Counters, Refusal};
 pub use kdht_store::{Limits, Usage};

@@ -9,7 +9,6 @@ use alloc::vec::Vec;
 use kdht_store::Storage;
 use kdht_wire::Contact;
 
-use crate::ask::PROBES_MAX;
 use crate::node::Node;
 use crate::outbox::Outbox;
 use crate::time::Now;
@@ -38,15 +37,11 @@ impl Node {
     }
 
     fn look_over_contacts(&mut self, now: Now, out: &mut dyn Outbox) {
-        let free = PROBES_MAX.saturating_sub(self.requests.probes());
+        let free = self.probes_max().saturating_sub(self.requests.probes());
         let mut due: Vec<Contact> = Vec::new();
         let mut unsettled = false;
-        for table in &self.tables {
-            unsettled |= table.unsettled(now.mono, |contact| {
-                if due.len() < free {
-                    due.push(contact);
-                }
-            });
+        for table in &mut self.tables {
+            unsettled |= table.unsettled(now.mono, free - due.len(), &mut due);
         }
         self.probe_at = unsettled.then(|| now.mono.plus_ms(LOOK_MS));
         for contact in due {

@@ -10,6 +10,7 @@ use crate::closest::Closest;
 use crate::command::{Command, CommandError, Event, OperationId};
 use crate::config::Config;
 use crate::contact::Peer;
+use crate::contacts::Contacts;
 use crate::cookie::Cookies;
 use crate::counters::{Counters, Refusal};
 use crate::drain::Drain;
@@ -21,13 +22,16 @@ use crate::pending::{Requests, RoundTrips};
 use crate::rng::Rng;
 use crate::sharding::Sharding;
 use crate::spread::Spread;
-use crate::table::{Fill, Table};
+use crate::table::Fill;
 use crate::throttle::{Throttle, ThrottleConfig};
 use crate::time::{Nanos, Now};
 
 /// Events kept for an owner that does not ask for them. No report is ever lost to it:
 /// commands are refused long before.
 const EVENTS_MAX: usize = 2 * u16::MAX as usize;
+
+/// Contacts of one table that are kept for the next start, about.
+const CONTACTS_KEPT: usize = 2_048;
 
 /// One Kademlia node without sockets, clocks or entropy.
 ///
@@ -43,7 +47,7 @@ pub struct Node {
     pub(crate) config: Config,
     pub(crate) rng: Rng,
     /// IPv4, IPv6.
-    pub(crate) tables: [Table; 2],
+    pub(crate) tables: [Contacts; 2],
     pub(crate) store: Memory,
     pub(crate) cookies: Cookies,
     pub(crate) throttle: Throttle,
@@ -94,7 +98,7 @@ impl Node {
         let config = config.share();
         let sharding = (config.shards > 1).then(|| {
             let spread = Spread::new(config.shards, spread_secret);
-            Box::new(Sharding::new(id, config.shard, spread, rng.secret()))
+            Box::new(Sharding::new(id, config.shard, spread, config.table, rng.secret()))
         });
         let k = usize::from(config.k);
         let contacts = |wanted: bool| if wanted { usize::from(config.contacts_max) } else { 0 };
@@ -103,8 +107,8 @@ impl Node {
         Self {
             id,
             tables: [
-                Table::new(id, k, contacts(families.v4)),
-                Table::new(id, k, contacts(families.v6)),
+                Contacts::new(id, config.table, k, contacts(families.v4)),
+                Contacts::new(id, config.table, k, contacts(families.v6)),
             ],
             store: Memory::new(config.store, id, hash_seed),
             cookies: Cookies::new(cookie_secret, now.mono),
@@ -252,14 +256,17 @@ impl Node {
         self.operations.count()
     }
 
-    /// Contacts that may be told to others: what to persist for the next start.
+    /// Contacts that may be told to others: what to persist for the next start. Of a wide
+    /// table some, from everywhere in it.
     pub fn good_contacts(&self) -> impl Iterator<Item = Contact> {
-        self.members().filter(|peer| peer.is_good()).map(Peer::contact)
+        let some = |contacts: &Contacts| contacts.member_count().div_ceil(CONTACTS_KEPT).max(1);
+        let members = self.tables.iter().flat_map(move |c| c.members().step_by(some(c)));
+        members.filter(Peer::is_good).map(|peer| peer.contact())
     }
 
     /// Every member of both tables.
-    pub fn members(&self) -> impl Iterator<Item = &Peer> {
-        self.tables.iter().flat_map(Table::members)
+    pub fn members(&self) -> impl Iterator<Item = Peer> {
+        self.tables.iter().flat_map(Contacts::members)
     }
 
     /// How many leading bits the ids in a member's bucket share.
@@ -286,7 +293,7 @@ impl Node {
         }
     }
 
-    pub(crate) fn table_of(&mut self, endpoint: &Endpoint) -> &mut Table {
+    pub(crate) fn table_of(&mut self, endpoint: &Endpoint) -> &mut Contacts {
         &mut self.tables[usize::from(!endpoint.is_v4())]
     }
 
@@ -309,7 +316,7 @@ impl Node {
         let want6 = flags.has(Flags::WANT6) || default && !asker.is_v4();
         let of = |family: usize| match &self.sharding {
             None => self.tables[family].closest(target, k, asker_id),
-            Some(sharding) => sharding.replicas[family].closest(target, k, asker_id),
+            Some(sharding) => sharding.closest(family, &self.tables[family], target, k, asker_id),
         };
         match (want4, want6) {
             (true, true) if asker.is_v4() => of(0).merge(&of(1), target, k),
@@ -324,7 +331,7 @@ impl Node {
         let k = usize::from(self.config.k);
         let of = |family: usize| match &self.sharding {
             None => self.tables[family].candidates(target, k),
-            Some(sharding) => sharding.replicas[family].candidates(target, k),
+            Some(sharding) => sharding.candidates(family, &self.tables[family], target, k),
         };
         of(0).merge(&of(1), target, k)
     }

@@ -13,6 +13,8 @@ use crate::time::Nanos;
 pub enum Note {
     /// To a contact's owner: it sent us something.
     Sighted(Contact),
+    /// To a contact's owner: somebody told us of it.
+    Heard(Contact),
     /// To a contact's owner: it answered a request of ours.
     Answered(Contact, Answer),
     /// To a contact's owner: it left the request that was sent then unanswered.
@@ -23,6 +25,31 @@ pub enum Note {
     Gone(Contact),
     /// From an owner: forget all that I told; what holds follows.
     Anew,
+    /// From an owner of part of a wide table: whether only it knows who is in this cell.
+    Cell {
+        /// Which family's table.
+        is_v4: bool,
+        /// The first byte of the cell's ids.
+        cell: u8,
+        /// Whether it is private.
+        is_private: bool,
+    },
+    /// From the owner of the part of a wide table around the own id: what of it all know.
+    Neighbourhood {
+        /// Which family's table.
+        is_v4: bool,
+        /// Ids that share so many bits with the own one.
+        depth: u8,
+        /// Whether there are enough for any answer.
+        is_crowded: bool,
+    },
+    /// From an owner of part of a wide table: how many contacts it holds.
+    Held {
+        /// Which family's table.
+        is_v4: bool,
+        /// How many.
+        count: u32,
+    },
 }
 
 /// To whom a note goes.

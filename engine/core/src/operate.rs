@@ -139,6 +139,7 @@ impl Node {
                     node.counters.contacts_unreachable += unreachable;
                     let lookup = &mut operation.lookup;
                     lookup.answered(sender, &pending.endpoint, known.as_slice(), told);
+                    known.as_slice().iter().for_each(|known| node.heard_of(now, known, out));
                 }
                 Body::Values { reply, records } => {
                     operation.lookup.answered(sender, &pending.endpoint, &[], told);

@@ -4,18 +4,24 @@
 //! only ([`owner_of`]); it *reads* from a replica of all members, which their owners' notes
 //! keep up. Lookups, cookies, throttle and values need no word between shards.
 
+mod wide;
+
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::hash::Hasher;
 
-use kdht_wire::{Contact, Endpoint, Id};
+use kdht_wire::{Contact, Endpoint, Flags, HEAD_LEN, ID_LEN, Id, Kind, MAGIC, TARGET_OFFSET};
 use siphasher::sip::SipHasher13;
 
+use crate::cells::Cells;
+use crate::closest::Closest;
 use crate::contact::{Answer, Liveness};
+use crate::contacts::{Changed, Contacts, TableKind};
 use crate::node::Node;
 use crate::note::{Addressee, Note, owner_of};
 use crate::outbox::Outbox;
 use crate::replica::{Entry, Replica};
+use crate::sharding::wide::Division;
 use crate::spread::{Home, Spread};
 use crate::table::Change;
 use crate::time::{Nanos, Now};
@@ -34,8 +40,11 @@ pub(crate) struct Sharding {
     own: Id,
     shard: u8,
     pub(crate) spread: Spread,
-    /// IPv4, IPv6.
-    pub(crate) replicas: [Replica; 2],
+    /// IPv4, IPv6: all members of a k-bucket table; of a wide one those good contacts of
+    /// other shards that all know.
+    replicas: [Replica; 2],
+    /// How wide tables are divided; nothing if they are not wide.
+    divisions: [Option<Division>; 2],
     handed: Handed,
     notes: VecDeque<(Addressee, Note)>,
     /// Notes were dropped since nobody carried them.
@@ -45,12 +54,17 @@ pub(crate) struct Sharding {
 }
 
 impl Sharding {
-    pub(crate) fn new(own: Id, shard: u8, spread: Spread, key: [u8; 16]) -> Self {
+    pub(crate) fn new(own: Id, shard: u8, spread: Spread, table: TableKind, key: [u8; 16]) -> Self {
+        let division = || match table {
+            TableKind::KBucket => None,
+            TableKind::Wide(max) => Some(Division::new(own, spread.shards(), max as usize)),
+        };
         Self {
             own,
             shard,
             spread,
             replicas: [Replica::default(), Replica::default()],
+            divisions: [division(), division()],
             handed: Handed::new(key),
             notes: VecDeque::new(),
             is_lossy: false,
@@ -58,9 +72,49 @@ impl Sharding {
         }
     }
 
+    /// The shard that writes about `id`.
+    fn owner(&self, id: &Id) -> u8 {
+        match &self.divisions[0] {
+            None => owner_of(&self.own, id, self.spread.shards()),
+            Some(division) => division.cells.owner(Cells::of(id)),
+        }
+    }
+
     /// The shard that writes about `id`, if it is not this one.
     fn foreign_owner(&self, id: &Id) -> Option<u8> {
-        Some(owner_of(&self.own, id, self.spread.shards())).filter(|owner| *owner != self.shard)
+        Some(self.owner(id)).filter(|owner| *owner != self.shard)
+    }
+
+    /// As [`Contacts::closest`] of the whole table, as far as this shard knows it.
+    pub(crate) fn closest(
+        &self,
+        family: usize,
+        own_part: &Contacts,
+        target: &Id,
+        k: usize,
+        asker: &Id,
+    ) -> Closest {
+        let told = self.replicas[family].closest(target, k, asker);
+        match own_part {
+            // The replica has this shard's members, too.
+            Contacts::Buckets(_) => told,
+            Contacts::Wide(_) => own_part.closest(target, k, asker).merge(&told, target, k),
+        }
+    }
+
+    /// As [`Contacts::candidates`] of the whole table, as far as this shard knows it.
+    pub(crate) fn candidates(
+        &self,
+        family: usize,
+        own_part: &Contacts,
+        target: &Id,
+        k: usize,
+    ) -> Closest {
+        let told = self.replicas[family].candidates(target, k);
+        match own_part {
+            Contacts::Buckets(_) => told,
+            Contacts::Wide(_) => own_part.candidates(target, k).merge(&told, target, k),
+        }
     }
 
     fn note(&mut self, to: Addressee, note: Note) {
@@ -115,16 +169,65 @@ impl Handed {
 }
 
 impl Node {
-    /// Where a datagram is to be handled. O(1).
+    /// Where a datagram is to be handled: as [`Spread::home`] says, and where tables are
+    /// wide at a shard that can answer it. O(1), at most 256 small steps.
     #[must_use]
     pub fn home(&self, datagram: &[u8]) -> Home {
-        self.sharding.as_ref().map_or(Home::Any, |sharding| sharding.spread.home(datagram))
+        let Some(sharding) = &self.sharding else { return Home::Any };
+        let home = sharding.spread.home(datagram);
+        if sharding.divisions[0].is_none() || datagram.len() < HEAD_LEN {
+            return home;
+        }
+        let is_request = datagram[..2] == MAGIC
+            && !Flags(u16::from_le_bytes([datagram[4], datagram[5]]))
+                .has(Flags::REPLY.with(Flags::RECURSE));
+        let mut target = Id::ZERO;
+        target.0.copy_from_slice(&datagram[TARGET_OFFSET..TARGET_OFFSET + ID_LEN]);
+        let asks_for_contacts = match Kind::from_u8(datagram[3]) {
+            Some(Kind::FindNode) => true,
+            // Values are asked for where they are held; if there are none, so are contacts.
+            Some(Kind::FindValue) => {
+                home == Home::Shard(sharding.shard) && !self.store.holds(&target)
+            }
+            _ => false,
+        };
+        if !is_request || !asks_for_contacts {
+            return home;
+        }
+        let answerers = sharding.divisions.iter().flatten().map(|d| d.cells.answerer(&target));
+        // One family's table decides; a node with two answers for the other as it can.
+        match answerers.flatten().next() {
+            Some(shard) => Home::Shard(shard),
+            None => home,
+        }
+    }
+
+    /// Where a datagram that another shard handed over is to be handled: here, unless it asks
+    /// for a value that would be held here and is not, in which case it may have to go on to
+    /// whoever can answer with contacts. That one keeps it, so that there is no third.
+    #[must_use]
+    pub fn home_of_handed(&self, datagram: &[u8]) -> Home {
+        let is_for_here = self
+            .sharding
+            .as_ref()
+            .is_some_and(|sharding| sharding.spread.home(datagram) == Home::Shard(sharding.shard));
+        if is_for_here { self.home(datagram) } else { Home::Any }
     }
 
     /// How requests and values are spread over the shards of this node.
     #[must_use]
     pub fn spread(&self) -> Spread {
         self.sharding.as_ref().map_or(Spread::new(1, 0), |sharding| sharding.spread)
+    }
+
+    /// How many cells of its wide tables only their owners know: IPv4, IPv6.
+    #[must_use]
+    pub fn private_cells(&self) -> (u32, u32) {
+        let count = |family: usize| {
+            let division = self.sharding.as_ref().and_then(|s| s.divisions[family].as_ref());
+            division.map_or(0, |division| division.cells.private_count())
+        };
+        (count(0), count(1))
     }
 
     /// The next note for other shards; a node that is alone has none.
@@ -140,9 +243,18 @@ impl Node {
 
     /// Every note that a shard needs which missed some of ours: all that this one owns.
     /// O(members).
-    pub fn retell(&self) -> impl Iterator<Item = Note> {
-        let standing = |peer: &crate::Peer| Note::Standing(peer.contact(), peer.liveness());
-        core::iter::once(Note::Anew).chain(self.members().map(standing))
+    pub fn retell(&self) -> Vec<Note> {
+        let mut notes = alloc::vec![Note::Anew];
+        let Some(sharding) = &self.sharding else { return notes };
+        for (family, contacts) in self.tables.iter().enumerate() {
+            match contacts.wide() {
+                Some(wide) => sharding.retell_wide(family, wide, |note| notes.push(note)),
+                None => notes.extend(
+                    contacts.members().map(|peer| Note::Standing(peer.contact(), peer.liveness())),
+                ),
+            }
+        }
+        notes
     }
 
     /// Takes in what shard `from` told.
@@ -150,6 +262,7 @@ impl Node {
         let Some(sharding) = self.sharding.as_mut() else { return };
         match note {
             Note::Sighted(contact) => self.sighted(now, &contact.id, &contact.endpoint, out),
+            Note::Heard(contact) => self.heard_of(now, &contact, out),
             Note::Answered(contact, answer) => {
                 self.answered(now, &contact.id, &contact.endpoint, &answer);
             }
@@ -163,9 +276,34 @@ impl Node {
                 sharding.replicas[family_of(&contact.endpoint)].remove(&contact.id);
             }
             Note::Anew => {
-                let (own, shards) = (sharding.own, sharding.spread.shards());
-                for replica in &mut sharding.replicas {
-                    replica.retain(|id| owner_of(&own, id, shards) != from);
+                for family in 0..2 {
+                    let mut replica = core::mem::take(&mut sharding.replicas[family]);
+                    replica.retain(|id| sharding.owner(id) != from);
+                    sharding.replicas[family] = replica;
+                }
+            }
+            Note::Cell { is_v4, cell, is_private } => {
+                let family = usize::from(!is_v4);
+                if let Some(division) = sharding.divisions[family].as_mut() {
+                    division.cells.set_private(cell, is_private);
+                    sharding.forget_private(family);
+                }
+            }
+            Note::Neighbourhood { is_v4, depth, is_crowded } => {
+                let family = usize::from(!is_v4);
+                if let Some(division) = sharding.divisions[family].as_mut() {
+                    division.cells.set_neighbourhood(depth, is_crowded);
+                    sharding.forget_private(family);
+                }
+            }
+            Note::Held { is_v4, count } => {
+                let family = usize::from(!is_v4);
+                if let Some(division) = sharding.divisions[family].as_mut() {
+                    division.set_held(from, count);
+                    let contacts_max = division.contacts_max(sharding.shard);
+                    if let Some(wide) = self.tables[family].wide_mut() {
+                        wide.set_contacts_max(contacts_max);
+                    }
                 }
             }
         }
@@ -187,6 +325,24 @@ impl Node {
             self.look_over_contacts_soon(now);
         }
         self.follow(now, advice, out);
+    }
+
+    /// Somebody told us of `contact`: a wide table wants to know everybody.
+    pub(crate) fn heard_of(&mut self, now: Now, contact: &Contact, out: &mut dyn Outbox) {
+        if self.config.table == TableKind::KBucket || contact.id == self.id {
+            return;
+        }
+        if let Some(sharding) = self.sharding.as_mut()
+            && let Some(owner) = sharding.foreign_owner(&contact.id)
+        {
+            if sharding.handed.is_due(&contact.id, &contact.endpoint, now.mono) {
+                sharding.note(Addressee::Shard(owner), Note::Heard(*contact));
+            }
+            return;
+        }
+        if !self.table_of(&contact.endpoint).knows(&contact.id) {
+            self.probe(now, contact, out);
+        }
     }
 
     /// Somebody answered a request of this node.
@@ -227,7 +383,8 @@ impl Node {
     /// all buckets.
     pub(crate) fn refresh_targets(&mut self, max: usize) -> Vec<Id> {
         let mut targets = Vec::new();
-        let Some(sharding) = &self.sharding else {
+        let sharding = self.sharding.as_ref().filter(|sharding| sharding.divisions[0].is_none());
+        let Some(sharding) = sharding else {
             for table in &self.tables {
                 table.refresh_targets(&mut self.rng, max, |id| targets.push(id));
             }
@@ -250,29 +407,35 @@ impl Node {
     /// Contacts that may be told to others, whichever shard owns them.
     pub(crate) fn good_count(&self) -> usize {
         let is_good = |entry: &&Entry| entry.liveness == Liveness::Good;
-        match &self.sharding {
-            None => self.tables.iter().map(|table| table.fill().good).sum(),
-            Some(sharding) => {
-                sharding.replicas.iter().flat_map(Replica::entries).filter(is_good).count()
-            }
-        }
+        let own = || self.tables.iter().map(|table| table.fill().good).sum::<usize>();
+        let Some(sharding) = &self.sharding else { return own() };
+        let told = sharding.replicas.iter().flat_map(Replica::entries).filter(is_good).count();
+        // The replica of a wide table is what other shards told.
+        told + sharding.divisions[0].as_ref().map_or(0, |_| own())
     }
 
     /// Tells the others what changed in the table around `id`, if anything did: the table
     /// says only that, and so what holds is compared with what was told before.
     fn publish(&mut self, id: &Id, endpoint: &Endpoint) -> bool {
         let family = family_of(endpoint);
-        let change = self.tables[family].take_change();
-        let Some(sharding) = self.sharding.as_mut() else { return change != Change::None };
-        let (low, high) = match change {
-            Change::None => return false,
-            Change::Near => class_of(&sharding.own, id),
-            Change::Anywhere => (Id::ZERO, Id([0xff; 20])),
+        let changed = self.tables[family].take_change();
+        let Some(sharding) = self.sharding.as_mut() else {
+            return changed != Changed::Members(Change::None);
         };
+        let (low, high) = match changed {
+            Changed::Members(Change::None) => return false,
+            Changed::Members(Change::Near) => class_of(&sharding.own, id),
+            Changed::Members(Change::Anywhere) => (Id::ZERO, Id([0xff; 20])),
+            Changed::Good(change) => {
+                let wide = self.tables[family].wide();
+                return wide.is_some_and(|wide| sharding.tell_change(family, wide, change));
+            }
+        };
+        let Some(table) = self.tables[family].buckets() else { return false };
         let mut members = core::mem::take(&mut sharding.members);
         members.clear();
         let standing = |peer: &crate::Peer| (peer.contact(), peer.liveness());
-        members.extend(self.tables[family].members_between(&low, &high).map(standing));
+        members.extend(table.members_between(&low, &high).map(standing));
         members.sort_unstable_by_key(|(contact, _)| contact.id);
         sharding.tell_difference(family, &low, &high, &members);
         sharding.members = members;

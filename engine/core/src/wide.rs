@@ -81,6 +81,12 @@ impl Wide {
         Self { own, contacts_max, directory, patrol }
     }
 
+    /// Lets the table hold at most `contacts_max` contacts from now on; those that it holds
+    /// stay.
+    pub fn set_contacts_max(&mut self, contacts_max: usize) {
+        self.contacts_max = contacts_max;
+    }
+
     /// `id` answered a request of ours from `endpoint`.
     ///
     /// A known id at another endpoint changes nothing: the known one has not failed twice,

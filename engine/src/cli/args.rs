@@ -84,6 +84,10 @@ pub(crate) struct RunArgs {
     /// many as CPUs]
     #[arg(long, value_name = "N")]
     pub(crate) shards: Option<u8>,
+    /// Contacts to keep: kbucket (k for each bucket), or wide:N (all that answer, up to N)
+    /// [default: kbucket]
+    #[arg(long, value_name = "KIND")]
+    pub(crate) table: Option<String>,
     /// What to move datagrams with: mmsg (recvmmsg and sendmmsg), uring (io_uring), or auto
     /// [default: mmsg]
     #[arg(long, value_name = "DATAPATH")]

@@ -128,6 +128,7 @@ fn settings_of(args: &RunArgs) -> Result<Settings, Failure> {
     flags.extend(args.network_key.as_ref().map(|file| ("network_key", path(file))));
     flags.extend(args.cores.clone().map(|cores| ("cores", cores)));
     flags.extend(args.shards.map(|shards| ("shards", shards.to_string())));
+    flags.extend(args.table.clone().map(|kind| ("table", kind)));
     flags.extend(args.datapath.clone().map(|choice| ("datapath", choice)));
     flags.extend(args.poll.clone().map(|policy| ("poll", policy)));
     for setting in &args.set {

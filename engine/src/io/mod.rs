@@ -38,7 +38,7 @@ pub use mmsg::{
 };
 pub use pin::{Cpus, PinError, PinReason, allowed_cpus, pin_to};
 pub use socket::{BindError, BindReason, Socket, SocketOptions, bind};
-pub use steer::bind_each;
+pub use steer::{Steering, bind_each};
 pub use uring::{
     BUFFER_COUNT_MAX, Uring, UringBatch, UringError, UringOptions, UringOutbox, UringUnavailable,
     uring_available,

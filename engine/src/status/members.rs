@@ -42,8 +42,8 @@ impl Members {
     /// Reads a node's tables. Allocates for every member: not for the datapath.
     #[must_use]
     pub fn of(node: &Node, now: Now) -> Self {
-        let member = |peer: &kdht_core::Peer| Member {
-            depth: node.bucket_depth(peer),
+        let member = |peer: kdht_core::Peer| Member {
+            depth: node.bucket_depth(&peer),
             id: peer.id.to_string(),
             endpoint: peer.endpoint.socket_addr(),
             liveness: name_of(peer.liveness()).to_owned(),

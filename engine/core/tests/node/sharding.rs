@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 
 use kdht_core::{
     Addressee, Command, Config, Event, Home, Node, Note, Now, Outcome, Request as Ask, Rng, Route,
-    Value, ValuePublisher,
+    TableKind, Value, ValuePublisher,
 };
 use kdht_wire::{Body, Contact, Endpoint, Filter, Id, Kind, Message, key_of_value};
 
@@ -65,6 +65,10 @@ impl Flock {
             Home::Shard(home) => home,
             Home::Any if self.is_steered => self.shards[0].spread().of(&self.id()),
             Home::Any => landed,
+        };
+        let home = match self.shards[usize::from(home)].home_of_handed(bytes) {
+            Home::Shard(next) if home != landed => next,
+            _ => home,
         };
         let (route, now) = (Route::to(*from), self.now);
         self.with(home, |node, tray| node.handle_datagram(now, &route, bytes, tray));
@@ -177,7 +181,7 @@ impl Flock {
 }
 
 fn unthrottled(k: u8) -> Config {
-    let mut config = Config { k, ..Config::default() };
+    let mut config = Config { k, pending_max: 4_096, ..Config::default() };
     config.throttle.slots = 0;
     config
 }
@@ -264,7 +268,7 @@ fn a_shard_that_missed_notes_is_told_anew() {
         flock.settle();
     }
     for from in 0..3_u8 {
-        let notes: Vec<Note> = flock.shards[usize::from(from)].retell().collect();
+        let notes = flock.shards[usize::from(from)].retell();
         flock.notes.entry((from, 3)).or_default().extend(notes);
     }
     flock.settle();
@@ -349,4 +353,83 @@ fn a_sharded_node_joins_through_a_contact_that_another_shard_owns() {
         assert!(joined, "{shards} shards: {:?}", flock.events);
         assert_eq!(flock.closest(Id([1; 20]), Id([2; 20])), [friend.id]);
     }
+}
+
+/// Contacts of a wide table: everywhere; in few cells; most under one prefix of 12 bits,
+/// which is the own one or another.
+fn wide_contact(rng: &mut Rng, own: &Id, shape: usize, at: usize) -> Contact {
+    let mut id = rng.id();
+    let is_crowd = rng.below(10) > 0;
+    let within = id.0[1] & 0x0f;
+    match shape {
+        1 => id.0[0] &= 0x71,
+        2 if is_crowd => id.0[..2].copy_from_slice(&[own.0[0], own.0[1] & 0xf0 | within]),
+        3 if is_crowd => id.0[..2].copy_from_slice(&[!own.0[0], within]),
+        _ => {}
+    }
+    Contact::new(id, address(1 + at))
+}
+
+#[test]
+fn a_sharded_wide_table_answers_as_an_unsharded_one_does() {
+    let mut private = 0;
+    for (shape, count) in [(0, 2_000), (1, 2_000), (2, 1_500), (3, 1_500)] {
+        let seed = 0x77 + shape as u64;
+        let k = if shape % 2 == 0 { 20 } else { 8 };
+        let mut told: Option<Vec<Vec<Id>>> = None;
+        for shards in 1..=16 {
+            let config = Config { table: TableKind::Wide(100_000), ..unthrottled(k) };
+            let mut flock = Flock::new(seed, shards, &config);
+            flock.is_steered = shards % 2 == 0;
+            let own = flock.id();
+            let mut random = rng(seed ^ 0xff);
+            let mut known: Vec<Contact> = Vec::new();
+            for at in 0..count {
+                let newcomer = wide_contact(&mut random, &own, shape, at);
+                flock.befriend(&newcomer);
+                known.push(newcomer);
+                if at % 500 == 499 {
+                    let lost = usize::try_from(random.below(known.len() as u64)).unwrap();
+                    flock.lose(&known.swap_remove(lost));
+                }
+            }
+            let answers: Vec<Vec<Id>> = (0..300)
+                .map(|round| {
+                    let target = wide_contact(&mut random, &own, shape, 0).id;
+                    let asker = known[round % known.len()].id;
+                    flock.closest(target, asker)
+                })
+                .collect();
+            let of_key: Vec<Vec<Id>> = (0..100)
+                .map(|_| {
+                    let key = wide_contact(&mut random, &own, shape, 0).id;
+                    let find = Request {
+                        flags: kdht_wire::Flags::CLIENT,
+                        len_min: 1_232,
+                        ..Request::new(Kind::FindValue, key, Id([9; 20]))
+                    };
+                    let sent = flock.hand(&endpoint("99.9.9.9:9"), &find.bytes());
+                    let replies = sent.iter().map(|s| s.bytes.as_slice());
+                    let reply = reply_of(replies, find.tx_id).unwrap();
+                    let Body::Contacts { contacts, .. } = reply.body else { panic!("{reply:?}") };
+                    contacts.iter().map(|contact| contact.id).collect()
+                })
+                .collect();
+            let answers = [answers, of_key].concat();
+            if shards == 1 {
+                let mut sorted: Vec<Id> = known.iter().map(|contact| contact.id).collect();
+                sorted.sort_by_key(|id| id.distance(&own));
+                let asked = flock.closest(own, Id([7; 20]));
+                assert_eq!(asked, sorted[..usize::from(k)], "shape {shape}");
+            }
+            let held: usize = flock.shards.iter().map(|shard| shard.members().count()).sum();
+            assert_eq!(held, known.len(), "shape {shape}, {shards} shards");
+            private += flock.shards.iter().filter(|s| s.private_cells().0 > 0).count();
+            match &told {
+                None => told = Some(answers),
+                Some(told) => assert!(*told == answers, "shape {shape}, {shards} shards, k {k}"),
+            }
+        }
+    }
+    assert!(private > 0, "no table was large enough to be divided");
 }

@@ -1,0 +1,212 @@
+//! The contacts of one address family, in a table of either kind.
+
+use alloc::vec::Vec;
+
+use kdht_wire::{Contact, Endpoint, Id};
+
+use crate::closest::Closest;
+use crate::contact::{Answer, Peer};
+use crate::rng::Rng;
+use crate::table::{Advice, Change, Fill, Table};
+use crate::time::Nanos;
+use crate::wide::{self, Entry, Sighting, Wide};
+
+/// Which kind of table a node keeps.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum TableKind {
+    /// k-buckets (Kademlia §2.4).
+    #[default]
+    KBucket,
+    /// Every verified contact, up to so many: for a node that knows the whole network.
+    Wide(u32),
+}
+
+/// A contact of a wide table is pinged when it has been silent for so long, in seconds.
+pub const WIDE_SILENT_S: u32 = 1_800;
+/// Random ids that a node with a wide table looks up when it joins.
+const WIDE_REFRESH: usize = 32;
+
+/// The contacts of one address family.
+#[derive(Debug)]
+pub(crate) enum Contacts {
+    Buckets(Table),
+    Wide(WideTable),
+}
+
+/// A wide table, and what changed in it.
+#[derive(Debug)]
+pub(crate) struct WideTable {
+    wide: Wide,
+    change: wide::Change,
+}
+
+/// What changed among the contacts since it was last asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Changed {
+    /// Of a k-bucket table: members, somewhere.
+    Members(Change),
+    /// Of a wide table: a good contact.
+    Good(wide::Change),
+}
+
+impl Contacts {
+    /// No contacts around `own`.
+    pub(crate) fn new(own: Id, kind: TableKind, bucket_size: usize, contacts_max: usize) -> Self {
+        match kind {
+            TableKind::KBucket => Self::Buckets(Table::new(own, bucket_size, contacts_max)),
+            TableKind::Wide(max) => {
+                let max = if contacts_max == 0 { 0 } else { max as usize };
+                Self::Wide(WideTable { wide: Wide::new(own, max), change: wide::Change::None })
+            }
+        }
+    }
+
+    pub(crate) fn sighted(&mut self, id: &Id, endpoint: &Endpoint, now: Nanos) -> Advice {
+        match self {
+            Self::Buckets(table) => table.sighted(id, endpoint, now),
+            Self::Wide(table) => match table.wide.sighted(id, endpoint, now) {
+                Sighting::Probe(contact) => Advice::Probe(contact),
+                Sighting::Rest | Sighting::Fresh | Sighting::Seen => Advice::Rest,
+            },
+        }
+    }
+
+    pub(crate) fn answered(&mut self, id: &Id, endpoint: &Endpoint, answer: &Answer, now: Nanos) {
+        match self {
+            Self::Buckets(table) => table.answered(id, endpoint, answer, now),
+            Self::Wide(table) => table.change = table.wide.answered(id, endpoint, now),
+        }
+    }
+
+    pub(crate) fn failed(
+        &mut self,
+        id: &Id,
+        endpoint: &Endpoint,
+        sent: Nanos,
+        now: Nanos,
+    ) -> Advice {
+        match self {
+            Self::Buckets(table) => table.failed(id, endpoint, sent, now),
+            Self::Wide(table) => {
+                table.change = table.wide.failed(id, endpoint, sent, now);
+                Advice::Rest
+            }
+        }
+    }
+
+    pub(crate) fn take_change(&mut self) -> Changed {
+        match self {
+            Self::Buckets(table) => Changed::Members(table.take_change()),
+            Self::Wide(table) => {
+                Changed::Good(core::mem::replace(&mut table.change, wide::Change::None))
+            }
+        }
+    }
+
+    pub(crate) fn closest(&self, target: &Id, k: usize, asker: &Id) -> Closest {
+        match self {
+            Self::Buckets(table) => table.closest(target, k, asker),
+            Self::Wide(table) => table.wide.closest(target, k, asker),
+        }
+    }
+
+    pub(crate) fn candidates(&self, target: &Id, k: usize) -> Closest {
+        match self {
+            Self::Buckets(table) => table.candidates(target, k),
+            Self::Wide(table) => table.wide.closest(target, k, &Id::ZERO),
+        }
+    }
+
+    /// What is known of `id`, if its table keeps round trips and cookies.
+    pub(crate) fn peer(&self, id: &Id) -> Option<&Peer> {
+        match self {
+            Self::Buckets(table) => table.peer(id),
+            Self::Wide(_) => None,
+        }
+    }
+
+    /// Whether `id` is known.
+    pub(crate) fn knows(&self, id: &Id) -> bool {
+        match self {
+            Self::Buckets(table) => table.peer(id).is_some(),
+            Self::Wide(table) => table.wide.get(id).is_some(),
+        }
+    }
+
+    pub(crate) fn members(&self) -> impl Iterator<Item = Peer> {
+        let buckets = self.buckets().into_iter().flat_map(Table::members).copied();
+        buckets.chain(self.wide().into_iter().flat_map(Wide::iter).map(peer_of))
+    }
+
+    /// Members in all.
+    pub(crate) fn member_count(&self) -> usize {
+        match self {
+            Self::Buckets(table) => table.members().count(),
+            Self::Wide(table) => table.wide.len(),
+        }
+    }
+
+    /// Names contacts to be probed, at most `max`. Whether there may be more before long.
+    pub(crate) fn unsettled(&mut self, now: Nanos, max: usize, probes: &mut Vec<Contact>) -> bool {
+        let end = probes.len() + max;
+        match self {
+            Self::Buckets(table) => table.unsettled(now, |contact| {
+                if probes.len() < end {
+                    probes.push(contact);
+                }
+            }),
+            Self::Wide(table) => {
+                table.wide.due(now, WIDE_SILENT_S, max, |contact| probes.push(contact));
+                !table.wide.is_empty()
+            }
+        }
+    }
+
+    pub(crate) fn refresh_targets(&self, rng: &mut Rng, max: usize, mut target: impl FnMut(Id)) {
+        match self {
+            Self::Buckets(table) => table.refresh_targets(rng, max, target),
+            Self::Wide(_) => (0..max.min(WIDE_REFRESH)).for_each(|_| target(rng.id())),
+        }
+    }
+
+    pub(crate) fn fill(&self) -> Fill {
+        match self {
+            Self::Buckets(table) => table.fill(),
+            Self::Wide(WideTable { wide, .. }) => {
+                let doubtful = wide.len() - wide.good();
+                Fill { good: wide.good(), doubtful, ..Fill::default() }
+            }
+        }
+    }
+
+    pub(crate) fn bucket_depth(&self, id: &Id) -> u8 {
+        self.buckets().map_or(0, |table| table.bucket_depth(id))
+    }
+
+    pub(crate) fn buckets(&self) -> Option<&Table> {
+        match self {
+            Self::Buckets(table) => Some(table),
+            Self::Wide(_) => None,
+        }
+    }
+
+    pub(crate) fn wide(&self) -> Option<&Wide> {
+        match self {
+            Self::Buckets(_) => None,
+            Self::Wide(table) => Some(&table.wide),
+        }
+    }
+
+    pub(crate) fn wide_mut(&mut self) -> Option<&mut Wide> {
+        match self {
+            Self::Buckets(_) => None,
+            Self::Wide(table) => Some(&mut table.wide),
+        }
+    }
+}
+
+fn peer_of(entry: &Entry) -> Peer {
+    let mut peer = Peer::new(entry.id, entry.endpoint, Nanos(0));
+    (peer.seen_s, peer.failures, peer.verified) = (entry.seen_s, entry.failures, true);
+    peer
+}
