@@ -177,7 +177,7 @@ impl Default for Settings {
             cores: Cpus::default(),
             shards: None,
             is_steered: true,
-            datapath: DatapathChoice::Mmsg,
+            datapath: DatapathChoice::Auto,
             poll: PollPolicy::Adaptive,
             log: "info".to_owned(),
             drain_s: 10,

@@ -15,12 +15,11 @@ use kdht_store::PublisherKey;
 use kdht_wire::{Endpoint, Filter, Id, SALT_LEN, key_of_string};
 use serde::Serialize;
 
-use crate::io::{
-    BindError, Mmsg, MmsgError, MmsgOptions, Moment, SocketOptions, allowed_cpus, bind,
-};
+use crate::io::{BindError, DatapathChoice, Moment, OpenError, SocketOptions, allowed_cpus, bind};
 use crate::node_handle::NodeHandle;
+use crate::pace::PollPolicy;
 use crate::runner::{CallError, Runner, RunnerError};
-use crate::shard::{JoinNews, Shard};
+use crate::shard::JoinNews;
 use crate::status::Status;
 use crate::verifier::Verifier;
 use crate::{entropy, now_of};
@@ -53,6 +52,8 @@ pub struct Options {
     pub kill: f64,
     /// Where ids, values and choices come from.
     pub seed: u64,
+    /// What the nodes move datagrams with.
+    pub datapath: DatapathChoice,
 }
 
 /// How it went. One JSON object, as `kdht swarm --json` prints it.
@@ -105,7 +106,7 @@ pub enum SwarmError {
     /// The host gives no socket.
     Bind(BindError),
     /// The host gives no memory for a socket's batches, or too few descriptors.
-    Datapath(MmsgError),
+    Datapath(OpenError),
     /// The host gives no thread.
     Runner(RunnerError),
     /// A node did not answer its own process.
@@ -176,7 +177,8 @@ impl Swarm {
         let started = Instant::now();
         let (mut runners, mut verifiers) = (Vec::new(), Vec::new());
         for core in allowed_cpus().as_slice() {
-            let runner = Runner::start(Some(*core)).map_err(SwarmError::Runner)?;
+            let runner = Runner::start_with(Some(*core), options.datapath, PollPolicy::Sleep);
+            let runner = runner.map_err(SwarmError::Runner)?;
             let verifier = Verifier::start().map_err(RunnerError::Host);
             let verifier = verifier.map_err(SwarmError::Runner)?;
             runner.attach(&verifier).map_err(SwarmError::Call)?;
@@ -478,13 +480,12 @@ impl Member {
     fn start(runner: &Runner, person: Person, addr: SocketAddr) -> Result<Self, SwarmError> {
         let socket = bind(addr, &SocketOptions::default()).map_err(SwarmError::Bind)?;
         let addr = socket.local_addr();
-        let datapath =
-            Mmsg::new(vec![socket], &MmsgOptions::default()).map_err(SwarmError::Datapath)?;
         // Secrets are not reproducible: the nodes are real ones, open to real strangers.
         let secret = entropy().map_err(|_| SwarmError::Entropy)?;
         let config = Config { verify_apart: true, ..Config::default() };
         let node = Node::new(person.id, config, secret, now_of(Moment::now()));
-        let handle = runner.add(Shard::new(node, datapath)).map_err(SwarmError::Call)?;
+        let handle = runner.open(node, vec![socket], None).map_err(SwarmError::Datapath)?;
+        let handle = handle.map_err(SwarmError::Call)?;
         Ok(Self { handle, addr, person, alive: true })
     }
 }

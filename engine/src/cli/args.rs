@@ -88,8 +88,8 @@ pub(crate) struct RunArgs {
     /// [default: kbucket]
     #[arg(long, value_name = "KIND")]
     pub(crate) table: Option<String>,
-    /// What to move datagrams with: mmsg (recvmmsg and sendmmsg), uring (io_uring), or auto
-    /// [default: mmsg]
+    /// What to move datagrams with: uring (io_uring), mmsg (recvmmsg and sendmmsg), or auto:
+    /// uring where the host allows it [default: auto]
     #[arg(long, value_name = "DATAPATH")]
     pub(crate) datapath: Option<String>,
     /// How to wait for datagrams: busy takes a whole core, adaptive looks for 20 µs before
@@ -295,6 +295,9 @@ pub(crate) struct SwarmArgs {
     /// Go on running when done, until SIGINT or SIGTERM
     #[arg(long)]
     pub(crate) keep: bool,
+    /// What the nodes move datagrams with: auto, uring or mmsg
+    #[arg(long, value_name = "DATAPATH", default_value = "auto")]
+    pub(crate) datapath: String,
     /// Seed of ids, values and choices [default: random, printed]
     #[arg(long)]
     pub(crate) seed: Option<u64>,

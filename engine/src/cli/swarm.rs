@@ -23,6 +23,7 @@ pub(crate) fn swarm(args: &SwarmArgs) -> Result<(), Failure> {
         roll: args.roll,
         kill: args.kill,
         seed,
+        datapath: args.datapath.parse().map_err(Failure::misuse)?,
     };
     // The bar shows itself on a terminal only.
     let bar = ProgressBar::new(0);

@@ -104,7 +104,7 @@ mod tests {
             ("shards", "3"),
             ("steering", "false"),
             ("table", "wide:1000"),
-            ("datapath", "auto"),
+            ("datapath", "mmsg"),
             ("poll", "busy"),
             ("log", "debug"),
             ("drain_s", "77"),
