@@ -1,6 +1,6 @@
 //! How much a store may hold.
 
-use kdht_wire::{INLINE_VALUE_LEN_MAX, VALUE_LEN_MAX};
+use kdht_wire::VALUE_LEN_MAX;
 
 /// Bytes that one held value is charged for beside its own.
 ///
@@ -57,11 +57,11 @@ impl Limits {
 
 impl Default for Limits {
     /// 64 MiB in at most 65,536 values; 64 values and 1 MiB a key (so one value of the
-    /// longest kind fits); an eighth of the bytes a source; 86,400 s; values that travel
-    /// in datagrams only.
+    /// longest kind fits); an eighth of the bytes a source; 86,400 s; values of
+    /// any length that travels.
     fn default() -> Self {
         const BYTES_MAX: u64 = 64 << 20;
-        const _: () = assert!(INLINE_VALUE_LEN_MAX == 1000);
+        const _: () = assert!(VALUE_LEN_MAX == 1 << 20);
         const _: () = assert!(Limits::cost(VALUE_LEN_MAX) <= BYTES_MAX / 8);
         Self {
             bytes_max: BYTES_MAX,
@@ -69,7 +69,7 @@ impl Default for Limits {
             key_values_max: 64,
             key_bytes_max: VALUE_LEN_MAX as u64,
             source_bytes_max: BYTES_MAX / 8,
-            value_len_max: 1000,
+            value_len_max: 1 << 20,
             lifetime_s_max: 86_400,
         }
     }

@@ -186,6 +186,10 @@ impl Node {
                         self.operation_slow(now, key, &pending, out);
                     }
                 }
+                Due::Failed(pending) if pending.is_stream() => {
+                    self.counters.timeouts += 1;
+                    self.stream_failed(now, &pending, out);
+                }
                 Due::Failed(pending) => {
                     self.counters.timeouts += 1;
                     if pending.expected != Id::ZERO {

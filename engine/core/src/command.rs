@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use kdht_wire::{Durability, Endpoint, Fault, Filter, Id, Publisher, Record, SignedTail};
 
 use crate::lookup::Candidate;
+use crate::stream::StreamAsk;
 use crate::time::Nanos;
 
 /// Names a command until its [`Report`]; never used twice by one node.
@@ -28,7 +29,8 @@ pub enum Command {
         /// Most values wanted; more than a reply holds are paged for, from that holder.
         values_max: u16,
     },
-    /// Store a value at the k nodes closest to `key`.
+    /// Store a value at the k nodes closest to `key`. One that is longer than a datagram
+    /// carries has been verified by the caller, on a thread where that may take its time.
     Put {
         /// The key.
         key: Id,
@@ -155,13 +157,15 @@ pub enum CommandError {
         /// How many that is.
         operations_max: u16,
     },
-    /// The value is longer than a datagram carries.
+    /// The value is longer than any may be.
     ValueTooLong {
         /// Its bytes.
         len: usize,
         /// Most bytes.
         max: usize,
     },
+    /// The value's key is not its hash, or its signature does not verify.
+    Unproven,
 }
 
 /// What a node has to say.
@@ -180,6 +184,15 @@ pub enum Event {
         handed: u32,
         /// Values that none did.
         kept: u32,
+    },
+    /// Send this by TCP, and tell what came of it.
+    Stream(StreamAsk),
+    /// The reply to a request that came by TCP and took a lookup.
+    StreamReply {
+        /// The owner's name for the connection.
+        stream: u64,
+        /// The reply; [`crate::seal`] it.
+        bytes: Vec<u8>,
     },
     /// No bootstrap endpoint answered; it will be tried again.
     JoinFailed {

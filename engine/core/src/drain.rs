@@ -17,6 +17,8 @@ const RUNNING_MAX: usize = 8;
 /// Pause between two hand-overs, in milliseconds. Peers charge each STORE of a signed
 /// value 16 units: 250 a second stay within [`crate::ThrottleConfig`]'s default.
 const PAUSE_MS: u64 = 4;
+/// Bytes of a value that prolong the pause by a millisecond: 32 ms for the longest one.
+const PAUSE_LEN: u64 = 32 << 10;
 
 /// How far a node has come in leaving.
 #[derive(Debug, Default)]
@@ -83,7 +85,9 @@ impl Node {
                 break;
             };
             drain.running += 1;
-            drain.next_at = now.mono.plus_ms(PAUSE_MS);
+            // A value's length is charged, too.
+            let pause_ms = PAUSE_MS + value.bytes.len() as u64 / PAUSE_LEN;
+            drain.next_at = now.mono.plus_ms(pause_ms);
             let (stored, phase) = (Stored::default(), PutPhase::Finding);
             let goal = Goal::Put { value, cas: None, stored, phase };
             self.begin_operation(now, key, goal, Audience::Drain, out);

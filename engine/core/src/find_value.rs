@@ -3,10 +3,13 @@
 use alloc::vec::Vec;
 
 use kdht_store::{Storage, verify};
-use kdht_wire::{Filter, Flags, Id, Kind, Message, Record, Records, ReplyBody, StoreBody};
+use kdht_wire::{
+    Filter, Flags, INLINE_VALUE_LEN_MAX, Id, Kind, Message, Record, Records, ReplyBody, StoreBody,
+};
 use zerocopy::byteorder::little_endian::U64;
 
 use crate::ask::{Ask, AskBody};
+use crate::ask_stream::Fetch;
 use crate::command::{Outcome, Value};
 use crate::lookup::{Candidate, Standing};
 use crate::node::Node;
@@ -42,6 +45,7 @@ impl Node {
         if found.holder.is_some_and(|first| first != holder) {
             return Step::Continue;
         }
+        found.is_paging = false;
         let mut next_cursor = 0;
         let mut proven = proven.map(|proven| proven.iter().copied());
         for record in records.iter() {
@@ -51,7 +55,16 @@ impl Node {
                 Some(proven) if is_signed => Some(proven.next().unwrap_or(false)),
                 _ => None,
             };
-            if record.is_announced() || found.values.len() >= usize::from(*values_max) {
+            let wanted = found.values.len() + usize::from(found.fetching);
+            if wanted >= usize::from(*values_max) {
+                continue;
+            }
+            if record.is_announced() {
+                let (audience, purpose) = (&operation.audience, pending.purpose);
+                let fetch = Fetch { holder, filter, purpose, audience };
+                if !fetch.queue(found, &record, &mut self.jobs) {
+                    self.counters.values_unproven += 1;
+                }
                 continue;
             }
             let mut is_proven = || {
@@ -66,7 +79,8 @@ impl Node {
         }
         found.total = reply.total.get();
         found.pages = found.pages.saturating_add(1);
-        let wants_more = found.values.len() < usize::from(*values_max)
+        let wants_more = found.values.len() + usize::from(found.fetching)
+            < usize::from(*values_max)
             && message.head.flags().has(Flags::MORE)
             && found.pages < PAGES_MAX
             // Once, an empty page means that a cookie was missing.
@@ -79,9 +93,12 @@ impl Node {
                 self.ask_candidate(now, key, operation, &candidate, next_cursor, out)
             });
             if asked {
+                if let Goal::FindValue { found, .. } = &mut operation.goal {
+                    found.is_paging = true;
+                }
                 return Step::Continue;
             }
-        } else if !found.values.is_empty() {
+        } else if !found.values.is_empty() || found.fetching > 0 || found.has_more {
             found.holder = Some(holder);
         }
         done_with_values(operation)
@@ -123,7 +140,10 @@ impl Node {
         let lacked = |c: &Candidate| c.standing == Standing::Answered && c.lacked_value;
         let Some(closer) = lookup.candidates().iter().position(lacked) else { return };
         let (candidate, target) = (lookup.candidates()[closer], *lookup.target());
-        let Some(value) = values.first() else { return };
+        let Some(value) = values.first().filter(|v| v.bytes.len() <= INLINE_VALUE_LEN_MAX) else {
+            // A copy of a large one costs more than a lookup that goes one hop further.
+            return;
+        };
         let halvings = u32::try_from(closer).unwrap_or(u32::MAX);
         let remaining_s = value.remaining_s.checked_shr(halvings).unwrap_or(0);
         if remaining_s == 0 {
@@ -141,20 +161,27 @@ impl Node {
 /// The node asked for a further page did not give it: what came before is all. Goes on
 /// where nothing came, or another node was asked.
 pub(crate) fn holder_is_lost(operation: &mut Operation, pending: &Pending) -> Step {
-    match &operation.goal {
+    match &mut operation.goal {
         Goal::FindValue { found, .. }
             if found.holder == Some((pending.expected, pending.endpoint)) =>
         {
+            found.is_paging = false;
             done_with_values(operation)
         }
         _ => Step::Continue,
     }
 }
 
-fn done_with_values(operation: &mut Operation) -> Step {
+/// Ends the search at its holder, if nothing is waited for; goes on elsewhere if nothing
+/// came.
+pub(crate) fn done_with_values(operation: &mut Operation) -> Step {
     let Goal::FindValue { found, .. } = &mut operation.goal else { return Step::Continue };
+    if found.is_paging || found.fetching > 0 {
+        return Step::Continue;
+    }
     let found = core::mem::take(found);
-    let Some((id, endpoint)) = found.holder.filter(|_| !found.values.is_empty()) else {
+    let Some((id, endpoint)) = found.holder.filter(|_| !found.values.is_empty() || found.has_more)
+    else {
         return Step::Continue;
     };
     let hops = operation.lookup.candidate_mut(&id, &endpoint).map_or(0, |c| c.hop);

@@ -14,6 +14,7 @@
 extern crate alloc;
 
 mod ask;
+mod ask_stream;
 mod bucket;
 mod cells;
 mod closest;
@@ -40,9 +41,11 @@ mod recurse;
 mod replica;
 mod rng;
 mod serve;
+mod serve_stream;
 mod sharding;
 mod single;
 mod spread;
+mod stream;
 mod table;
 mod throttle;
 mod time;
@@ -72,6 +75,10 @@ pub use parked::{PARKED_MAX, PARKED_STORES_MAX, Verdict, VerifyJob};
 pub use rng::Rng;
 pub use serve::weight;
 pub use spread::{Home, SPREAD_OFFSET, Spread};
+pub use stream::{
+    STREAM_ASKS_MAX, STREAM_BYTES_MAX, STREAM_MS, STREAM_QUEUE_MAX, STREAM_RECURSION_MS, StreamAsk,
+    StreamCheck, StreamRequest, StreamServed, seal,
+};
 pub use table::{Advice, FRESH_S, Fill, Table};
 pub use throttle::{Throttle, ThrottleConfig};
 pub use time::{NS_PER_MS, NS_PER_S, Nanos, Now};

@@ -22,6 +22,7 @@ use crate::pending::{Requests, RoundTrips};
 use crate::rng::Rng;
 use crate::sharding::Sharding;
 use crate::spread::Spread;
+use crate::stream::Jobs;
 use crate::table::Fill;
 use crate::throttle::{Throttle, ThrottleConfig};
 use crate::time::{Nanos, Now};
@@ -64,6 +65,8 @@ pub struct Node {
     /// What makes it one of several shards; nothing if it is alone.
     pub(crate) sharding: Option<Box<Sharding>>,
     pub(crate) parked: Parked,
+    /// Requests of ours that wait to be sent by TCP.
+    pub(crate) jobs: Jobs,
 }
 
 /// Signatures verified in the current second.
@@ -124,6 +127,7 @@ impl Node {
             signatures: SignatureBudget::default(),
             sharding,
             parked: Parked::default(),
+            jobs: Jobs::default(),
             config,
             rng,
         }
@@ -157,6 +161,7 @@ impl Node {
                 self.answer_unparsed(now, route, &outline, error, bytes.len(), out);
             }
         }
+        self.send_jobs(now);
     }
 
     /// Does what is due at `now`. To be called when [`Node::poll_timeout`] says so, and
@@ -167,6 +172,7 @@ impl Node {
         self.continue_join(now, out);
         self.continue_drain(now, out);
         self.maintain(now, out);
+        self.send_jobs(now);
         self.release();
     }
 
@@ -196,7 +202,9 @@ impl Node {
         command: Command,
         out: &mut dyn Outbox,
     ) -> Result<OperationId, CommandError> {
-        self.begin_command(now, command, out)
+        let begun = self.begin_command(now, command, out);
+        self.send_jobs(now);
+        begun
     }
 
     /// Enters the network through whichever of `bootstrap` answers, and tries again with

@@ -1,7 +1,7 @@
 //! Moving operations on: from a command through its lookup to its report. What is
 //! particular to puts, values and single requests stands in files of their own.
 
-use kdht_wire::{Body, FindValueBody, Flags, INLINE_VALUE_LEN_MAX, Id, Kind, Message};
+use kdht_wire::{Body, FindValueBody, Flags, Id, Kind, Message, VALUE_LEN_MAX};
 
 use crate::ask::{Ask, AskBody};
 use crate::bucket::MEMBERS_MAX;
@@ -37,8 +37,8 @@ impl Node {
             | Command::Ask { request: Request::Store { value, .. }, .. } => Some(value),
             _ => None,
         };
-        if let Some(len) = value.map(|v| v.bytes.len()).filter(|l| *l > INLINE_VALUE_LEN_MAX) {
-            return Err(CommandError::ValueTooLong { len, max: INLINE_VALUE_LEN_MAX });
+        if let Some(len) = value.map(|v| v.bytes.len()).filter(|l| *l > VALUE_LEN_MAX) {
+            return Err(CommandError::ValueTooLong { len, max: VALUE_LEN_MAX });
         }
         let (target, goal) = match command {
             Command::FindNode { target } => (target, Goal::FindNode),
@@ -52,7 +52,7 @@ impl Node {
             Command::Ask { endpoint, id, request, recurse } => {
                 let expected = id.unwrap_or(Id::ZERO);
                 let target = request.target().unwrap_or(self.id);
-                (target, Goal::Ask { request, recurse, endpoint, expected })
+                (target, Goal::Ask { request, recurse, endpoint, expected, announced: None })
             }
         };
         Ok(self.begin_operation(now, target, goal, Audience::Owner, out))
@@ -202,7 +202,7 @@ impl Node {
 
     /// Takes an operation out of its place, lets `work` move it, and puts it back or
     /// reports what came of it.
-    fn work_on(
+    pub(crate) fn work_on(
         &mut self,
         now: Now,
         key: OperationKey,
@@ -298,7 +298,7 @@ impl Node {
             Audience::Drain => self.handed_over(now, &outcome, out),
             Audience::Askers(ref askers) => {
                 for asker in askers {
-                    self.answer_asker(now, asker, &operation, &outcome, out);
+                    self.answer_by_its_way(now, asker, &operation, &outcome, out);
                 }
             }
             Audience::Owner => {

@@ -14,6 +14,10 @@ pub(crate) const ASKERS_MAX: usize = 16;
 /// Pages asked of one holder for one FIND_VALUE.
 pub(crate) const PAGES_MAX: u8 = 32;
 
+/// Bytes of announced values fetched for one FIND_VALUE of the owner's; for an asker no
+/// more than a reply carries.
+pub(crate) const FETCH_BYTES_MAX: u64 = 16 << 20;
+
 /// Where an operation stands in the node's list; a place is used again under another
 /// generation, so that a late answer finds nobody.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -43,15 +47,33 @@ pub(crate) struct Asker {
     pub(crate) id: Id,
     /// First position wanted among the values found; zero for all else.
     pub(crate) cursor: u16,
+    /// The connection that it asked by; nothing: by datagram.
+    pub(crate) stream: Option<u64>,
 }
 
 /// What an operation is for.
 #[derive(Debug)]
 pub(crate) enum Goal {
     FindNode,
-    FindValue { filter: Filter, values_max: u16, found: Found },
-    Put { value: Value, cas: Option<u64>, stored: Stored, phase: PutPhase },
-    Ask { request: Request, recurse: bool, endpoint: Endpoint, expected: Id },
+    FindValue {
+        filter: Filter,
+        values_max: u16,
+        found: Found,
+    },
+    Put {
+        value: Value,
+        cas: Option<u64>,
+        stored: Stored,
+        phase: PutPhase,
+    },
+    Ask {
+        request: Request,
+        recurse: bool,
+        endpoint: Endpoint,
+        expected: Id,
+        /// The reply by datagram that only announces, while the values are fetched by TCP.
+        announced: Option<Vec<u8>>,
+    },
 }
 
 /// The values found so far.
@@ -62,6 +84,15 @@ pub(crate) struct Found {
     pub(crate) holder: Option<(Id, Endpoint)>,
     /// Requests sent to the holder so far.
     pub(crate) pages: u8,
+    /// Whether a further page of the holder's is waited for.
+    pub(crate) is_paging: bool,
+    /// Announced values that are being fetched from the holder, and their bytes, and those
+    /// fetched before.
+    pub(crate) fetching: u16,
+    pub(crate) fetched_bytes: u64,
+    /// Whether the holder announced values that are not fetched, since whoever asked by
+    /// datagram could not be given them.
+    pub(crate) has_more: bool,
 }
 
 /// How far a put has come.
@@ -149,9 +180,14 @@ impl Operations {
 
     /// What an operation looks for, and where.
     pub(crate) fn peek(&self, key: OperationKey) -> Option<(Id, &Goal)> {
-        let (generation, held) = self.places.get(usize::from(key.place))?;
-        let operation = held.as_ref().filter(|_| *generation == key.generation)?;
+        let operation = self.held(key)?;
         Some((*operation.lookup.target(), &operation.goal))
+    }
+
+    /// One that is in its place.
+    pub(crate) fn held(&self, key: OperationKey) -> Option<&Operation> {
+        let (generation, held) = self.places.get(usize::from(key.place))?;
+        held.as_ref().filter(|_| *generation == key.generation)
     }
 
     pub(crate) fn put_back(&mut self, key: OperationKey, operation: Operation) {
@@ -160,7 +196,14 @@ impl Operations {
     }
 
     /// A recursive lookup of the same thing that can take another asker.
-    pub(crate) fn shared(&mut self, wanted: &Goal, target: &Id) -> Option<&mut Vec<Asker>> {
+    /// Those who asked by TCP and those who did not do not share one: it does more for the
+    /// former.
+    pub(crate) fn shared(
+        &mut self,
+        wanted: &Goal,
+        target: &Id,
+        by_stream: bool,
+    ) -> Option<&mut Vec<Asker>> {
         self.places.iter_mut().find_map(|(_, held)| {
             let operation = held.as_mut()?;
             let same = operation.lookup.target() == target
@@ -172,7 +215,13 @@ impl Operations {
                     _ => false,
                 };
             match &mut operation.audience {
-                Audience::Askers(askers) if same && askers.len() < ASKERS_MAX => Some(askers),
+                Audience::Askers(askers)
+                    if same
+                        && askers.len() < ASKERS_MAX
+                        && askers.iter().all(|a| a.stream.is_some() == by_stream) =>
+                {
+                    Some(askers)
+                }
                 _ => None,
             }
         })

@@ -8,6 +8,7 @@ use crate::config::Timeouts;
 use crate::contact::Peer;
 use crate::operation::OperationKey;
 use crate::rng::Rng;
+use crate::stream::{STREAM_ASKS_MAX, STREAM_BYTES_MAX};
 use crate::time::{NS_PER_MS, NS_PER_S, Nanos};
 
 /// Why a request was sent.
@@ -38,6 +39,15 @@ pub(crate) struct Pending {
     slow_at: Nanos,
     fail_at: Nanos,
     is_slow: bool,
+    /// Bytes that it sends or waits for by TCP; nothing: it is a datagram.
+    stream_len: Option<u32>,
+}
+
+impl Pending {
+    /// Whether it went by TCP.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.stream_len.is_some()
+    }
 }
 
 /// What is known of a request before it is sent.
@@ -77,6 +87,12 @@ pub(crate) struct Patience {
 impl Patience {
     /// For a node that does a whole lookup before it answers (FORMAT.md §8.2).
     pub(crate) const RECURSION: Self = Self { slow_ns: RECURSION_NS, fail_ns: RECURSION_NS };
+
+    /// For so long, and never slow before.
+    pub(crate) fn of_ms(ms: u32) -> Self {
+        let ns = u64::from(ms) * NS_PER_MS;
+        Self { slow_ns: ns, fail_ns: ns }
+    }
 }
 
 const RECURSION_NS: u64 = 10 * NS_PER_S;
@@ -94,6 +110,9 @@ pub(crate) struct Requests {
     /// No request is due before this.
     next_due: Nanos,
     probes: usize,
+    /// By TCP: how many, and bytes of them all.
+    streams: usize,
+    stream_bytes: u64,
 }
 
 const NEVER: Nanos = Nanos(u64::MAX);
@@ -107,6 +126,8 @@ impl Requests {
             shard,
             next_due: NEVER,
             probes: 0,
+            streams: 0,
+            stream_bytes: 0,
         }
     }
 
@@ -146,16 +167,63 @@ impl Requests {
             slow_at,
             fail_at,
             is_slow: false,
+            stream_len: None,
         });
         Some(tx_id)
+    }
+
+    /// Takes a place for a request by TCP that sends or waits for `len` bytes.
+    pub(crate) fn begin_stream(
+        &mut self,
+        intent: &Intent,
+        patience: Patience,
+        len: u32,
+        rng: &mut Rng,
+        now: Nanos,
+    ) -> Option<u64> {
+        let tx_id = self.begin(intent, patience, rng, now)?;
+        let pending = self.places[place_of(tx_id)].as_mut()?;
+        pending.stream_len = Some(len);
+        self.streams += 1;
+        self.stream_bytes += u64::from(len);
+        Some(tx_id)
+    }
+
+    /// Whether one more request by TCP, of `len` bytes, may be in flight. The first one
+    /// always may.
+    pub(crate) fn has_stream_room(&self, len: u32) -> bool {
+        let fits = self.stream_bytes + u64::from(len) <= STREAM_BYTES_MAX;
+        self.streams == 0 || self.streams < STREAM_ASKS_MAX && fits
     }
 
     /// The request that this reply answers: transaction, endpoint, sender and kind must
     /// all be as asked (a FAULT answers every kind). It is forgotten.
     pub(crate) fn finish(&mut self, reply: &Head, endpoint: &Endpoint) -> Option<Pending> {
-        let tx_id = reply.tx_id.get();
-        let place = (tx_id & 0xffff) as usize;
+        self.finish_by(reply, endpoint, false)
+    }
+
+    /// As [`Requests::finish`], of a request by TCP.
+    pub(crate) fn finish_stream(&mut self, reply: &Head, endpoint: &Endpoint) -> Option<Pending> {
+        self.finish_by(reply, endpoint, true)
+    }
+
+    /// Forgets a request by TCP, if it is still waited for.
+    pub(crate) fn cancel_stream(&mut self, tx_id: u64, endpoint: &Endpoint) -> Option<Pending> {
+        let place = place_of(tx_id);
         let pending = self.places.get(place)?.as_ref()?;
+        if pending.tx_id != tx_id || pending.endpoint != *endpoint || !pending.is_stream() {
+            return None;
+        }
+        self.forget(place)
+    }
+
+    fn finish_by(&mut self, reply: &Head, endpoint: &Endpoint, stream: bool) -> Option<Pending> {
+        let tx_id = reply.tx_id.get();
+        let place = place_of(tx_id);
+        let pending = self.places.get(place)?.as_ref()?;
+        if pending.is_stream() != stream {
+            return None;
+        }
         let expected = pending.expected == Id::ZERO || pending.expected == reply.sender;
         let kind = reply.kind == pending.kind as u8 || reply.kind == Kind::Fault as u8;
         if pending.tx_id != tx_id || pending.endpoint != *endpoint || !expected || !kind {
@@ -211,10 +279,19 @@ impl Requests {
     fn forget(&mut self, place: usize) -> Option<Pending> {
         let pending = self.places[place].take()?;
         self.probes -= usize::from(pending.purpose == Purpose::Probe);
+        if let Some(len) = pending.stream_len {
+            self.streams -= 1;
+            self.stream_bytes -= u64::from(len);
+        }
         // Places fit in 16 bits since they were handed out as such.
         self.free.push(u16::try_from(place).unwrap_or(u16::MAX));
         Some(pending)
     }
+}
+
+/// The place that a transaction id names.
+fn place_of(tx_id: u64) -> usize {
+    (tx_id & 0xffff) as usize
 }
 
 /// Round trips of the whole node, for peers whose own are not known yet.

@@ -3,7 +3,10 @@
 use alloc::vec::Vec;
 
 use kdht_store::{Put, SourceGroup, Storage};
-use kdht_wire::{Body, Durability, Fault, Flags, Id, Kind, Message, Publisher, Record, StoreBody};
+use kdht_wire::{
+    Body, Durability, Fault, Flags, INLINE_VALUE_LEN_MAX, Id, Kind, Message, Publisher, Record,
+    StoreBody,
+};
 use zerocopy::byteorder::little_endian::U64;
 
 use crate::ask::{Ask, AskBody};
@@ -51,6 +54,7 @@ impl Node {
                 Err((fault, sequence)) => refused(stored, fault, sequence),
             }
         }
+        let value_len = value.bytes.len();
         let cas = cas.unwrap_or(StoreBody::UNCONDITIONAL);
         let mut waiting = 0;
         for candidate in &closest {
@@ -58,6 +62,10 @@ impl Node {
             stored.asked += 1;
             let intent =
                 Intent::new(candidate.endpoint, candidate.id, Kind::Store, Purpose::Operation(key));
+            if value_len > INLINE_VALUE_LEN_MAX {
+                waiting += u16::from(self.ask_by_stream(intent, value_len));
+                continue;
+            }
             let body = AskBody::Store(StoreBody { cas: U64::new(cas) }, value.record());
             let cookie = candidate.cookie;
             let ask = Ask { intent, flags: Flags::default(), cookie, target, body };
@@ -97,7 +105,7 @@ impl Node {
                 let durability = Durability::from_u8(message.head.arg);
                 acknowledged(stored, 1, durability.unwrap_or(Durability::Memory));
             }
-            Body::Fault(Fault::Cookie, _) if !pending.is_retry => {
+            Body::Fault(Fault::Cookie, _) if !pending.is_retry && !pending.is_stream() => {
                 let cas = cas.unwrap_or(StoreBody::UNCONDITIONAL);
                 let body = AskBody::Store(StoreBody { cas: U64::new(cas) }, value.record());
                 let intent = Intent {
@@ -132,9 +140,12 @@ impl Node {
         source: SourceGroup,
         sender: Option<Id>,
     ) -> Result<Durability, (Fault, u64)> {
-        // What is put for another was proven when that one asked.
-        if sender.is_none() {
+        // What is put for another was proven when that one asked, and so was what is too long
+        // to be proven here.
+        if sender.is_none() && record.value.len() <= INLINE_VALUE_LEN_MAX {
             self.prove(now, key, record).map_err(|(_, fault)| (fault, 0))?;
+        } else if !self.accepts_kind_of(record) {
+            return Err((Fault::Plain, 0));
         }
         let by_publisher = sender.is_none_or(|id| record.publisher == Publisher::Plain(&id));
         let put = Put { key: *key, record, cas, source, by_publisher };

@@ -2,7 +2,7 @@
 
 use alloc::vec;
 
-use kdht_wire::{Fault, Head, Kind, Record, ReplyBody};
+use kdht_wire::{Fault, Head, Id, Kind, Record, ReplyBody};
 use zerocopy::byteorder::little_endian::U16;
 
 use crate::command::{Outcome, Stored};
@@ -29,21 +29,36 @@ impl Node {
         }
         let head = asked.head;
         let (tx_id, id) = (head.tx_id.get(), head.sender);
-        let asker = Asker { route: *asked.route, tx_id, id, cursor };
-        if let Some(askers) = self.operations.shared(&goal, &head.target) {
+        let asker = Asker { route: *asked.route, tx_id, id, cursor, stream: None };
+        if !self.begin_recursion(now, &head.target, goal, asker, out) {
+            self.counters.refuse(Refusal::Recurse);
+            self.fault(now, asked, Fault::Recurse, 0, out);
+        }
+    }
+
+    /// False if no lookup can be begun.
+    pub(crate) fn begin_recursion(
+        &mut self,
+        now: Now,
+        target: &Id,
+        goal: Goal,
+        asker: Asker,
+        out: &mut dyn Outbox,
+    ) -> bool {
+        if let Some(askers) = self.operations.shared(&goal, target, asker.stream.is_some()) {
             askers.push(asker);
-            return;
+            return true;
         }
         let full = self.operations.recursions() >= usize::from(self.config.recursions_max);
         if full || self.operations.is_full() {
-            self.counters.refuse(Refusal::Recurse);
-            return self.fault(now, asked, Fault::Recurse, 0, out);
+            return false;
         }
         let audience = Audience::Askers(vec![asker]);
-        self.begin_operation(now, head.target, goal, audience, out);
+        self.begin_operation(now, *target, goal, audience, out);
+        true
     }
 
-    /// Answers one of those who asked with RECURSE.
+    /// Answers one of those who asked with RECURSE, by the way that they asked.
     pub(crate) fn answer_asker(
         &mut self,
         now: Now,
@@ -87,6 +102,9 @@ impl Node {
                 let records = records
                     .map(|(index, value)| Record { cursor: at(index), ..value.record() })
                     .filter(|record| record.cursor >= asker.cursor);
+                if let Some(stream) = asker.stream {
+                    return self.tell_values(now, stream, &asked, *total, records);
+                }
                 self.reply(now, &asked, kind, out, |emit, observed| {
                     emit_records(emit, observed, *total, records);
                 });

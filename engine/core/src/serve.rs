@@ -2,9 +2,9 @@
 
 use kdht_store::{Ack, Put, PutError, SourceGroup, Storage, verify};
 use kdht_wire::{
-    Body, Emit, Endpoint, Fault, FaultDetail, Filter, FindValueBody, Flags, HEAD_LEN, Head, Id,
-    Kind, MAC_LEN, Message, Outline, ParseError, Publisher, Record, ReplyBody, StoreBody,
-    UNPROVEN_FACTOR, VERSION, VERSION_MIN,
+    Body, Emit, Endpoint, Fault, FaultDetail, Filter, FindValueBody, Flags, HEAD_LEN, Head,
+    INLINE_VALUE_LEN_MAX, Id, Kind, MAC_LEN, Message, Outline, ParseError, Publisher, Record,
+    ReplyBody, StoreBody, UNPROVEN_FACTOR, VERSION, VERSION_MIN,
 };
 use zerocopy::byteorder::little_endian::{U16, U32, U64};
 
@@ -22,10 +22,18 @@ pub fn weight(message: &Message<'_>) -> u32 {
         return 32;
     }
     match &message.body {
-        Body::Store { record, .. } if matches!(record.publisher, Publisher::Signed(_)) => 16,
-        Body::Store { .. } => 2,
+        Body::Store { record, .. } => {
+            let base = if matches!(record.publisher, Publisher::Signed(_)) { 16 } else { 2 };
+            base + weight_of_len(record.value.len())
+        }
         _ => 1,
     }
+}
+
+/// What a value's length adds to the weight of its message: nothing in a datagram, 128 for
+/// the longest one.
+pub(crate) fn weight_of_len(len: usize) -> u32 {
+    u32::try_from(len / 8_192).unwrap_or(u32::MAX)
 }
 
 /// How long a BUSY asker should wait, in milliseconds.
@@ -156,13 +164,13 @@ impl Node {
         self.fault(now, &asked, fault, 0, out);
     }
 
-    fn serve_ping(&mut self, now: Now, asked: &Asked<'_>, out: &mut dyn Outbox) {
+    pub(crate) fn serve_ping(&mut self, now: Now, asked: &Asked<'_>, out: &mut dyn Outbox) {
         self.reply(now, asked, Kind::Ping, out, |emit, observed| {
             let _ = emit.body(&ReplyBody { observed, total: U16::ZERO });
         });
     }
 
-    fn serve_find_node(&mut self, now: Now, asked: &Asked<'_>, out: &mut dyn Outbox) {
+    pub(crate) fn serve_find_node(&mut self, now: Now, asked: &Asked<'_>, out: &mut dyn Outbox) {
         let head = asked.head;
         let closest = self.closest_for(&head.target, head.flags(), &asked.route.peer, &head.sender);
         self.reply(now, asked, Kind::FindNode, out, |emit, observed| {
@@ -170,7 +178,7 @@ impl Node {
         });
     }
 
-    fn serve_find_value(
+    pub(crate) fn serve_find_value(
         &mut self,
         now: Now,
         asked: &Asked<'_>,
@@ -244,7 +252,11 @@ impl Node {
             self.counters.refuse(Refusal::Draining);
             return self.fault(now, asked, Fault::Draining, 0, out);
         }
-        let key = asked.head.target;
+        if record.value.len() > INLINE_VALUE_LEN_MAX {
+            // Whatever the store takes: this long a value travels by TCP.
+            self.counters.refuse(Refusal::TooLong);
+            return self.fault(now, asked, Fault::TooLong, 0, out);
+        }
         let cas = Some(cas).filter(|cas| *cas != StoreBody::UNCONDITIONAL);
         if asked.head.flags().has(Flags::RECURSE) {
             let goal = Goal::Put {
@@ -255,6 +267,19 @@ impl Node {
             };
             return self.recurse(now, asked, goal, 0, out);
         }
+        self.keep(now, asked, cas, record, out);
+    }
+
+    /// Stores a proven record here, and says so.
+    pub(crate) fn keep(
+        &mut self,
+        now: Now,
+        asked: &Asked<'_>,
+        cas: Option<u64>,
+        record: &Record<'_>,
+        out: &mut dyn Outbox,
+    ) {
+        let key = asked.head.target;
         let by_publisher = record.publisher == Publisher::Plain(&asked.head.sender);
         let put = Put { key, record, cas, source: SourceGroup(asked.source), by_publisher };
         match self.store.put(u64::from(now.mono.seconds()), &put) {
@@ -441,7 +466,7 @@ pub(crate) fn emit_records<'r>(
 ) {
     let _ = emit.body(&ReplyBody { observed, total: U16::new(total) });
     for record in records {
-        let too_long = record.value.len() > kdht_wire::INLINE_VALUE_LEN_MAX;
+        let too_long = record.value.len() > INLINE_VALUE_LEN_MAX;
         let record = if too_long { record.announced() } else { record };
         if emit.record(&record).is_err() {
             return set_more(emit);
@@ -449,7 +474,7 @@ pub(crate) fn emit_records<'r>(
     }
 }
 
-fn set_more(emit: &mut Emit<'_, '_>) {
+pub(crate) fn set_more(emit: &mut Emit<'_, '_>) {
     let head = emit.head();
     head.flags = U16::new(Flags(head.flags.get()).with(Flags::MORE).0);
 }

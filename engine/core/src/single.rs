@@ -1,6 +1,8 @@
 //! One request, asked for by itself.
 
-use kdht_wire::{Body, Fault, FindValueBody, Flags, Kind, Message, StoreBody};
+use kdht_wire::{
+    Body, Fault, FindValueBody, Flags, INLINE_VALUE_LEN_MAX, Kind, Message, StoreBody,
+};
 use zerocopy::byteorder::little_endian::U64;
 
 use crate::ask::{Ask, AskBody};
@@ -22,7 +24,7 @@ impl Node {
         is_retry: bool,
         out: &mut dyn Outbox,
     ) -> bool {
-        let Goal::Ask { request, recurse, endpoint, expected } = &operation.goal else {
+        let Goal::Ask { request, recurse, endpoint, expected, .. } = &operation.goal else {
             return false;
         };
         let (kind, body) = match request {
@@ -43,6 +45,12 @@ impl Node {
             purpose: Purpose::Operation(key),
             is_retry,
         };
+        if let Request::Store { value, .. } = request
+            && value.bytes.len() > INLINE_VALUE_LEN_MAX
+        {
+            operation.messages += 1;
+            return self.ask_by_stream(intent, value.bytes.len());
+        }
         let flags = if *recurse { Flags::RECURSE } else { Flags::default() };
         let target = *operation.lookup.target();
         operation.messages += 1;
@@ -66,6 +74,9 @@ impl Node {
             if self.send_single(now, key, operation, cookie, true, out) {
                 return Step::Continue;
             }
+        }
+        if self.fetch_announced(operation, pending, message, bytes) {
+            return Step::Continue;
         }
         let rtt_us = now.mono.us_since(pending.sent);
         Step::Done(Outcome::Reply { bytes: bytes.to_vec(), rtt_us }, 1)

@@ -2,7 +2,7 @@
 
 use kdht_wire::{
     Contact, DATAGRAM_LEN_MAX, Emit, Endpoint, Filter, FindValueBody, Flags, HEAD_LEN, Head, Id,
-    Kind, Message, NetworkKey, Record, ReplyBody, StoreBody,
+    Kind, Message, NetworkKey, Record, ReplyBody, STREAM_LEN_MAX, StoreBody,
 };
 
 /// One request.
@@ -54,11 +54,28 @@ impl<'a> Request<'a> {
 
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut buf = [0; DATAGRAM_LEN_MAX];
+        let head = self.head();
+        let len = self.fill(Emit::datagram(&mut buf, head, self.key.as_ref(), usize::MAX).unwrap());
+        buf[..len].to_vec()
+    }
+
+    /// The request as it travels by TCP.
+    pub(crate) fn stream_bytes(&self) -> Vec<u8> {
+        let mut buf = vec![0; STREAM_LEN_MAX];
+        let len = self.fill(Emit::stream(&mut buf, self.head(), self.key.as_ref()).unwrap());
+        buf.truncate(len);
+        buf
+    }
+
+    fn head(&self) -> Head {
         let mut head = Head::request(self.kind, self.tx_id, self.target, self.sender);
         head.flags = self.flags.0.into();
         head.cookie = self.cookie.into();
         head.time_s = self.time_s.into();
-        let mut emit = Emit::datagram(&mut buf, head, self.key.as_ref(), usize::MAX).unwrap();
+        head
+    }
+
+    fn fill(&self, mut emit: Emit<'_, '_>) -> usize {
         match self.kind {
             Kind::FindValue => {
                 emit.body(&FindValueBody::new(&self.filter, self.cursor)).unwrap();
@@ -70,8 +87,7 @@ impl<'a> Request<'a> {
             _ => {}
         }
         emit.pad_to(self.len_min);
-        let len = emit.finish();
-        buf[..len].to_vec()
+        emit.finish()
     }
 }
 

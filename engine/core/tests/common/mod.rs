@@ -1,10 +1,11 @@
 //! A small network of real nodes under virtual time, from one seed.
 //!
-//! It carries datagrams, keeps the clock and wakes nodes when they asked to be. It knows
+//! It carries datagrams and streams, keeps the clock and wakes nodes when they asked to be. It knows
 //! nothing of Kademlia: who is asked, told or forgotten is the nodes' own doing.
 
 mod message;
 mod solo;
+mod streams;
 mod tray;
 
 use std::cmp::Reverse;
@@ -18,6 +19,7 @@ use kdht_wire::{Endpoint, Id};
 
 pub(crate) use message::{Reply, Request, is_reply, reply_of, tx_id_of};
 pub(crate) use solo::Solo;
+pub(crate) use streams::Streams;
 pub(crate) use tray::Tray;
 
 /// Where every network's clocks begin.
@@ -54,6 +56,7 @@ enum Due {
     Wake(usize),
     /// What another thread found out for a node that has its signatures verified apart.
     Verdict(usize, Verdict),
+    Stream(streams::Step),
 }
 
 #[derive(Debug)]
@@ -79,6 +82,7 @@ pub(crate) struct Net {
     /// What was sent to endpoints without a node.
     pub(crate) strays: Vec<Datagram>,
     stranger: Option<Stranger>,
+    pub(crate) streams: Streams,
     now_ns: u64,
     places: Vec<Place>,
     by_endpoint: HashMap<Endpoint, usize>,
@@ -96,6 +100,7 @@ impl Net {
             log: None,
             strays: Vec::new(),
             stranger: None,
+            streams: Streams::default(),
             now_ns: START.mono.0,
             places: Vec::new(),
             by_endpoint: HashMap::new(),
@@ -243,9 +248,7 @@ impl Net {
         let place = &mut self.places[at];
         let node = place.node.as_mut().expect("the node is alive");
         let result = call(node, now, &mut tray);
-        while let Some(event) = node.poll_event() {
-            place.events.push(event);
-        }
+        let events: Vec<Event> = std::iter::from_fn(|| node.poll_event()).collect();
         let jobs: Vec<_> = std::iter::from_fn(|| node.poll_verify()).collect();
         let wake_at = node.poll_timeout().map(|at| at.0.max(self.now_ns));
         let from = place.endpoint;
@@ -261,6 +264,10 @@ impl Net {
             // As long as a thread with much to do may take, so that they overtake each other.
             let after_us = self.rng.below(20_000);
             self.push(self.now_ns + after_us * 1_000, Due::Verdict(at, job.verify()));
+        }
+        for event in events {
+            let kept = self.carry(at, event);
+            self.places[at].events.extend(kept);
         }
         result
     }
@@ -318,6 +325,7 @@ impl Net {
                     self.with(at, |node, now, tray| node.handle_verdict(now, verdict, tray));
                 }
                 Some(Due::Verdict(..)) => {}
+                Some(Due::Stream(step)) => self.step_stream(step),
                 None => {}
             }
         }

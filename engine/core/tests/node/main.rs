@@ -15,4 +15,5 @@ mod order;
 mod recursion;
 mod sharding;
 mod spoofing;
+mod streams;
 mod values;
