@@ -2,16 +2,17 @@
 
 use std::error::Error;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 
 use kdht_core::{Config, Node, TableKind};
-use kdht_wire::Id;
+use kdht_wire::{Id, KeyRing};
 
-use crate::io::{BindError, Moment, OpenError, Socket, SocketOptions, Steering, bind_each};
+use crate::io::{Moment, OpenError, Socket, SocketOptions, Steering, bind_each};
 use crate::mesh::mesh;
 use crate::node_handle::NodeHandle;
 use crate::now_of;
 use crate::runner::{CallError, Runner};
+use crate::stream::{BindBothError, StreamOptions, Streams, StreamsError, bind_both};
 
 /// A node that is about to run.
 #[derive(Debug)]
@@ -21,13 +22,18 @@ pub struct Launch {
     /// For each shard, one socket for each address.
     sockets: Vec<Vec<Socket>>,
     listening: Vec<SocketAddr>,
+    /// At the same addresses, by TCP.
+    listeners: Vec<TcpListener>,
+    keys: KeyRing,
 }
 
 /// Why a node did not start.
 #[derive(Debug)]
 pub enum LaunchError {
     /// An address cannot be had.
-    Bind(BindError),
+    Bind(BindBothError),
+    /// Nothing carries TCP.
+    Streams(StreamsError),
     /// The datapath cannot be made.
     Open(OpenError),
     /// A thread has ended or does not answer.
@@ -57,14 +63,17 @@ impl Launch {
             TableKind::Wide(_) => Steering::Wide(id.0[0]),
         };
         let mut sockets: Vec<Vec<Socket>> = nodes.iter().map(|_| Vec::new()).collect();
-        let mut listening = Vec::new();
+        let (mut listening, mut listeners) = (Vec::new(), Vec::new());
         for addr in listen {
-            let bound = bind_each(*addr, &SocketOptions::default(), &spread, steering);
-            let bound = bound.map_err(LaunchError::Bind)?;
+            let bind = || bind_each(*addr, &SocketOptions::default(), &spread, steering);
+            let addr_of = |bound: &Vec<Socket>| bound.first().map_or(*addr, Socket::local_addr);
+            let (bound, listener) =
+                bind_both(addr.port(), bind, addr_of).map_err(LaunchError::Bind)?;
+            listeners.push(listener);
             listening.extend(bound.first().map(Socket::local_addr));
             sockets.iter_mut().zip(bound).for_each(|(of_shard, socket)| of_shard.push(socket));
         }
-        Ok(Self { nodes, sockets, listening })
+        Ok(Self { nodes, sockets, listening, listeners, keys: config.keys })
     }
 
     /// Where the node answers, with the ports that the host chose.
@@ -73,14 +82,14 @@ impl Launch {
         &self.listening
     }
 
-    /// Gives the shards to `runners`, in turn.
+    /// Gives the shards to `runners`, in turn, and begins to serve TCP.
     ///
     /// # Errors
     /// [`LaunchError`]; what runs already is stopped.
     ///
     /// # Panics
     /// Without a runner.
-    pub fn start(self, runners: &[Runner]) -> Result<NodeHandle, LaunchError> {
+    pub fn start(self, runners: &[Runner]) -> Result<(NodeHandle, Streams), LaunchError> {
         let spread = self.nodes[0].spread();
         let mut ports: Vec<_> = mesh(spread.shards()).into_iter().map(Some).collect();
         let mut handles = Vec::new();
@@ -89,7 +98,9 @@ impl Launch {
             let opened = runners[shard % runners.len()].open(node, sockets, port);
             handles.push(opened.map_err(LaunchError::Open)?.map_err(LaunchError::Call)?);
         }
-        Ok(NodeHandle::of_shards(&handles, spread))
+        let node = NodeHandle::of_shards(&handles, spread);
+        let streams = Streams::start(&node, self.listeners, self.keys, StreamOptions::default());
+        Ok((node, streams.map_err(LaunchError::Streams)?))
     }
 }
 
@@ -97,6 +108,7 @@ impl fmt::Display for LaunchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind(error) => error.fmt(f),
+            Self::Streams(error) => error.fmt(f),
             Self::Open(error) => error.fmt(f),
             Self::Call(error) => error.fmt(f),
         }

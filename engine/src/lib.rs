@@ -21,6 +21,7 @@ pub mod settings;
 mod shard;
 pub mod state;
 pub mod status;
+pub mod stream;
 pub mod swarm;
 mod verifier;
 

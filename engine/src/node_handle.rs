@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use kdht_core::{Command, CommandError, Report, Spread};
-use kdht_wire::{Contact, Endpoint, Id};
+use kdht_wire::{Contact, Endpoint, INLINE_VALUE_LEN_MAX, Id};
 
 use crate::runner::{ANSWER_TIMEOUT, CallError, ShardAddress};
 use crate::shard::{DrainTally, Drained, JoinNews, ShardRequest, Tuning};
 use crate::status::{Members, Status};
+use crate::stream::{StreamEnd, StreamLink, StreamMessage};
 
 /// Reaches one node from other threads, whichever of them turn its shards.
 #[derive(Clone, Debug)]
@@ -40,6 +41,13 @@ impl NodeHandle {
         &self,
         command: Command,
     ) -> Result<Receiver<Result<Report, CommandError>>, CallError> {
+        if let Command::Put { key, value, .. } = &command
+            && value.bytes.len() > INLINE_VALUE_LEN_MAX
+            && kdht_store::verify(key, &value.record()).is_err()
+        {
+            // So long a value is proven here, where it may take its time.
+            return Err(CallError::Refused(CommandError::Unproven));
+        }
         let (sender, report) = bounded(1);
         let target = match &command {
             Command::FindNode { target } => Some(*target),
@@ -125,6 +133,38 @@ impl NodeHandle {
         let removed: Vec<Receiver<Box<Status>>> =
             self.shards.iter().map(ShardAddress::remove).collect::<Result<_, _>>()?;
         Ok(Status::sum(receive_all(&removed)?))
+    }
+
+    /// Lets every shard send and answer by TCP through `link`.
+    ///
+    /// # Errors
+    /// [`CallError`] if the node cannot be reached.
+    pub(crate) fn link_streams(&self, link: &StreamLink) -> Result<(), CallError> {
+        self.shards.iter().try_for_each(|shard| shard.post(ShardRequest::Streams(link.clone())))
+    }
+
+    /// Hands a message for `target` that came by TCP to the shard that owns it; the answer
+    /// comes through the link.
+    ///
+    /// # Errors
+    /// [`CallError`] if the node cannot be reached; then the message is lost.
+    pub(crate) fn serve_stream(
+        &self,
+        target: &Id,
+        message: StreamMessage,
+    ) -> Result<(), CallError> {
+        self.shard_of(target)?.post(ShardRequest::Stream(Box::new(message)))
+    }
+
+    /// Hands what came of a request by TCP to the shard that asked, which the top byte of
+    /// its transaction names.
+    ///
+    /// # Errors
+    /// [`CallError`] if the node cannot be reached; then the request fails by its timeout.
+    pub(crate) fn end_stream(&self, end: StreamEnd) -> Result<(), CallError> {
+        let [.., shard] = end.tx_id.to_le_bytes();
+        let shard = self.shards.get(usize::from(shard)).ok_or(CallError::Stopped)?;
+        shard.post(ShardRequest::StreamEnd(Box::new(end)))
     }
 
     fn first(&self) -> Result<&ShardAddress, CallError> {

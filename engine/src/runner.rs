@@ -544,7 +544,10 @@ impl fmt::Display for CallError {
                 write!(f, "the node has {operations_max} operations under way, its most")
             }
             Self::Refused(CommandError::ValueTooLong { len, max }) => {
-                write!(f, "a value of {len} bytes is longer than a datagram carries ({max})")
+                write!(f, "a value of {len} bytes is too long: {max} bytes is the most")
+            }
+            Self::Refused(CommandError::Unproven) => {
+                write!(f, "the value does not prove itself: its hash or signature is wrong")
             }
             Self::Refused(_) => write!(f, "the node would not begin"),
             Self::Foreign(kind) => write!(f, "this runner cannot wait for {kind}"),

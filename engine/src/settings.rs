@@ -7,7 +7,8 @@ use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
-use kdht_core::{Config, Families, TableKind};
+use kdht_core::{Config, Families, Limits, TableKind};
+use kdht_store::VALUE_OVERHEAD;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -110,7 +111,7 @@ pub const KEYS: &[Key] = keys![
     "store.key_values_max", "values", 0, 65_535, store.key_values_max, "values under one key";
     "store.key_bytes_max", "bytes", 0, 1 << 40, store.key_bytes_max, "bytes under one key";
     "store.source_bytes_max", "bytes", 0, 1 << 46, store.source_bytes_max, "bytes from one source";
-    "store.value_len_max", "bytes", 0, 1_000, store.value_len_max, "longest value held";
+    "store.value_len_max", "bytes", 0, 1_048_576, store.value_len_max, "longest value held; over 1000 bytes they come by TCP";
     "store.lifetime_s_max", "s", 1, 86_400, store.lifetime_s_max, "longest time that a value is held";
 ];
 
@@ -147,6 +148,15 @@ pub enum SettingsError {
     },
     /// The network key file cannot be used.
     NetworkKey(network_key::NetworkKeyError),
+    /// The longest value that is to be held does not fit into what may be held.
+    NoRoom {
+        /// The setting that is too small.
+        key: &'static str,
+        /// What it is, in bytes.
+        bytes: u64,
+        /// What one value of `store.value_len_max` takes of it, in bytes.
+        need: u64,
+    },
     /// A bootstrap host has no address.
     Bootstrap {
         /// The host, as given.
@@ -419,7 +429,7 @@ impl Settings {
     /// What the node is made with, with the network key read.
     ///
     /// # Errors
-    /// [`SettingsError::NetworkKey`].
+    /// [`SettingsError::NetworkKey`], or [`SettingsError::NoRoom`].
     pub fn node_config(&self) -> Result<Config, SettingsError> {
         let mut config = self.node.clone();
         config.families = self.families();
@@ -429,6 +439,7 @@ impl Settings {
             // The members of a keyed network trust each other, unless told otherwise.
             config.accept_plain |= !self.plain_was_set;
         }
+        check_room(&config.store)?;
         Ok(config)
     }
 }
@@ -442,6 +453,22 @@ fn table_of(text: &str) -> Option<TableKind> {
     }
     let contacts = text.strip_prefix("wide:")?.parse().ok()?;
     (1..=WIDE_MAX).contains(&contacts).then_some(TableKind::Wide(contacts))
+}
+
+/// Sees that one value of the longest kind fits; zero means that nothing is to be held at all.
+fn check_room(limits: &Limits) -> Result<(), SettingsError> {
+    let len = u64::from(limits.value_len_max);
+    let cost = len + VALUE_OVERHEAD;
+    for (key, bytes, need) in [
+        ("store.key_bytes_max", limits.key_bytes_max, len),
+        ("store.source_bytes_max", limits.source_bytes_max, cost),
+        ("store.bytes_max", limits.bytes_max, cost),
+    ] {
+        if bytes > 0 && bytes < need {
+            return Err(SettingsError::NoRoom { key, bytes, need });
+        }
+    }
+    Ok(())
 }
 
 /// Settings that are no numbers.
@@ -508,6 +535,11 @@ impl fmt::Display for SettingsError {
                 write!(f, "`{key}`, set {source}, must be {wanted}; it is `{found}`")
             }
             Self::NetworkKey(error) => error.fmt(f),
+            Self::NoRoom { key, bytes, need } => write!(
+                f,
+                "`{key}` is {bytes}, but one value of `store.value_len_max` takes {need} bytes: \
+                 raise the former or lower the latter"
+            ),
             Self::Bootstrap { host, why } => write!(f, "bootstrap `{host}`: {why}"),
         }
     }
@@ -553,6 +585,24 @@ mod tests {
         assert_eq!(settings.families(), Families { v4: true, v6: true });
         settings.set("node.k", "10", &Source::Flag).unwrap();
         assert_eq!(settings.node.k, 10);
+    }
+
+    #[test]
+    fn a_longest_value_that_does_not_fit_is_named_with_what_is_too_small() {
+        for (text, key) in [
+            ("key_bytes_max = 1048575", "store.key_bytes_max"),
+            ("source_bytes_max = 1048576", "store.source_bytes_max"),
+            ("bytes_max = 1000000", "store.bytes_max"),
+        ] {
+            let settings = from_toml(&format!("[store]\n{text}")).unwrap();
+            let error = settings.node_config().unwrap_err().to_string();
+            assert!(error.contains(key) && error.contains("store.value_len_max"), "{error}");
+            let lower = format!("[store]\n{text}\nvalue_len_max = 1000");
+            assert!(from_toml(&lower).unwrap().node_config().is_ok(), "{text}");
+        }
+        for text in ["key_bytes_max = 1048576", "bytes_max = 0"] {
+            assert!(from_toml(&format!("[store]\n{text}")).unwrap().node_config().is_ok());
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! One node on one datapath.
 
+mod streams;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
@@ -14,6 +16,7 @@ use crate::io::{Datapath, Moment};
 use crate::mesh::Port;
 use crate::now_of;
 use crate::status::{Members, Status};
+use crate::stream::{StreamEnd, StreamLink, StreamMessage};
 
 /// Something that another thread wants of a shard. Answers go through the sender given; a
 /// receiver that is gone is no error.
@@ -33,6 +36,12 @@ pub enum ShardRequest {
     Members(Sender<Box<Members>>),
     /// Work by these settings from now on, and say when.
     Tune(Box<Tuning>, Sender<()>),
+    /// Send and answer by TCP through this from now on.
+    Streams(StreamLink),
+    /// Serve a message that came by TCP; the answer goes through the link.
+    Stream(Box<StreamMessage>),
+    /// Take what came of a request by TCP.
+    StreamEnd(Box<StreamEnd>),
 }
 
 /// What may be changed of a node that runs.
@@ -149,6 +158,7 @@ pub struct Shard<D> {
     onward: Onward,
     /// When to look again whether a shard that is owed notes has read what it was sent.
     retry_at: Nanos,
+    streams: Option<StreamLink>,
 }
 
 impl<D: Datapath> Shard<D> {
@@ -165,6 +175,7 @@ impl<D: Datapath> Shard<D> {
             port: None,
             onward: Onward::default(),
             retry_at: Nanos(0),
+            streams: None,
         }
     }
 
@@ -213,7 +224,7 @@ impl<D: Datapath> Shard<D> {
         self.datapath.flush();
         self.retry_at = now.mono.plus_ms(1);
         self.post_notes();
-        self.deliver_events();
+        self.deliver_events(now);
         Turn {
             datagram_count: received.datagram_count + taken,
             more: received.more || more_mail,
@@ -280,7 +291,12 @@ impl<D: Datapath> Shard<D> {
     #[must_use]
     pub fn status(&self, moment: Moment) -> Status {
         let mesh = self.port.as_ref().map(Port::counters).unwrap_or_default();
-        Status::of(&self.node, &self.datapath.counters(), mesh, now_of(moment))
+        let counters = self.datapath.counters();
+        let mut status = Status::of(&self.node, &counters, mesh, now_of(moment));
+        if let Some(link) = &self.streams {
+            status.streams = link.status();
+        }
+        status
     }
 
     /// Does what another thread wants.
@@ -317,15 +333,21 @@ impl<D: Datapath> Shard<D> {
             ShardRequest::Tune(tuning, caller) => {
                 self.node.set_keys(tuning.keys);
                 self.node.set_allowance(tuning.rate_per_s, tuning.burst);
+                if let Some(link) = &self.streams {
+                    link.set_keys(tuning.keys);
+                }
                 let _ = caller.try_send(());
             }
+            ShardRequest::Streams(link) => self.streams = Some(link),
+            ShardRequest::Stream(message) => self.serve_stream(now, *message),
+            ShardRequest::StreamEnd(end) => self.end_stream(now, *end),
         }
         self.datapath.flush();
         self.post_notes();
-        self.deliver_events();
+        self.deliver_events(now);
     }
 
-    fn deliver_events(&mut self) {
+    fn deliver_events(&mut self, now: Now) {
         while let Some(event) = self.node.poll_event() {
             let news = match event {
                 Event::Done(report) => {
@@ -338,6 +360,14 @@ impl<D: Datapath> Shard<D> {
                     if let Some(drainer) = self.drainer.take() {
                         drainer.add(Drained { handed, kept });
                     }
+                    continue;
+                }
+                Event::Stream(ask) => {
+                    self.send_stream(now, ask);
+                    continue;
+                }
+                Event::StreamReply { stream, bytes } => {
+                    self.reply_by_stream(stream, bytes);
                     continue;
                 }
                 Event::Joined { contacts } => JoinNews::Joined { contacts },

@@ -15,6 +15,7 @@ use serde_json::Value as Json;
 
 use crate::io::DatapathCounters;
 use crate::mesh::MeshCounters;
+use crate::stream::StreamCounters;
 
 /// One reading of everything that a node counts. Counts grow from the node's start; each
 /// has its line in [`METRICS`].
@@ -48,6 +49,9 @@ pub struct Status {
     pub drain: Drain,
     /// What the sockets did.
     pub datapath: Datapath,
+    /// What went by TCP.
+    #[serde(default)]
+    pub streams: Streams,
     /// Commands and recursions under way.
     pub operations: usize,
     /// What the shards sent each other.
@@ -67,6 +71,33 @@ pub struct Mesh {
     pub lost: u64,
     /// Times that a shard lost notes and was told anew.
     pub retold: u64,
+}
+
+/// What went by TCP.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Streams {
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Connections of others that are open.
+    pub connections: u64,
+    /// Requests sent, each on a connection of its own.
+    pub asks: u64,
+    /// Those of them that brought no reply.
+    pub asks_failed: u64,
+    /// Whole messages received.
+    pub messages_in: u64,
+    /// Whole messages sent.
+    pub messages_out: u64,
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes sent.
+    pub bytes_out: u64,
+    /// Large buffers in use.
+    pub buffers: u64,
+    /// Connections that the host could not hand over.
+    pub accept_errors: u64,
+    /// Connections cut or not taken, by reason.
+    pub cut: BTreeMap<String, u64>,
 }
 
 /// Messages by kind.
@@ -219,6 +250,7 @@ impl Status {
             },
             drain: Drain { handed, kept },
             datapath: datapath.into(),
+            streams: StreamCounters::default().status(),
             operations: node.operations(),
             mesh: Mesh { handed_over: mesh.handed_over, lost: mesh.lost, retold: mesh.retold },
             shards: [(node.config().shard.to_string(), counters.datagrams_in)].into(),
@@ -236,6 +268,8 @@ impl Status {
         for mut shard in shards {
             // The first one's clock is the node's.
             shard.unix_s = 0;
+            // One thread carries the streams of all.
+            shard.streams = Streams::default();
             add(&mut sum, serde_json::to_value(&shard).unwrap_or_default());
         }
         Box::new(serde_json::from_value(sum).unwrap_or(*first))

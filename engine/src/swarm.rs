@@ -12,15 +12,16 @@ use crossbeam_channel::Receiver;
 use hdrhistogram::Histogram;
 use kdht_core::{Command, Config, Node, Outcome, Rng, Value, ValuePublisher};
 use kdht_store::PublisherKey;
-use kdht_wire::{Endpoint, Filter, Id, SALT_LEN, key_of_string};
+use kdht_wire::{Endpoint, Filter, Id, KeyRing, SALT_LEN, key_of_string};
 use serde::Serialize;
 
-use crate::io::{BindError, DatapathChoice, Moment, OpenError, SocketOptions, allowed_cpus, bind};
+use crate::io::{DatapathChoice, Moment, OpenError, Socket, SocketOptions, allowed_cpus, bind};
 use crate::node_handle::NodeHandle;
 use crate::pace::PollPolicy;
 use crate::runner::{CallError, Runner, RunnerError};
 use crate::shard::JoinNews;
 use crate::status::Status;
+use crate::stream::{BindBothError, StreamOptions, Streams, StreamsError, bind_both};
 use crate::verifier::Verifier;
 use crate::{entropy, now_of};
 
@@ -36,6 +37,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(300);
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest value put, in bytes.
 const VALUE_LEN_MAX: u64 = 1_000;
+/// Nodes of a swarm that also serve TCP, each by a thread of its own; larger swarms do not.
+const STREAM_NODES_MAX: usize = 256;
 /// Seconds that the values live.
 const LIFETIME_S: u32 = 3_600;
 
@@ -104,7 +107,9 @@ pub struct Report {
 #[derive(Debug)]
 pub enum SwarmError {
     /// The host gives no socket.
-    Bind(BindError),
+    Bind(BindBothError),
+    /// The host gives no thread for TCP.
+    Streams(StreamsError),
     /// The host gives no memory for a socket's batches, or too few descriptors.
     Datapath(OpenError),
     /// The host gives no thread.
@@ -147,6 +152,7 @@ struct Member {
     addr: SocketAddr,
     person: Person,
     alive: bool,
+    streams: Option<Streams>,
 }
 
 /// What a node keeps when it is restarted.
@@ -190,7 +196,7 @@ impl Swarm {
         for number in 0..options.nodes {
             let runner = &runners[number % runners.len()];
             let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-            members.push(Member::start(runner, Person::drawn(&mut rng), any)?);
+            members.push(Member::start(runner, Person::drawn(&mut rng), any, &options)?);
         }
         let swarm =
             Self { options, members, runners, _verifiers: verifiers, started, ended: Vec::new() };
@@ -285,7 +291,7 @@ impl Swarm {
             let (person, addr) = (member.person.clone(), member.addr);
             self.end(node)?;
             let runner = &self.runners[node % self.runners.len()];
-            self.members[node] = Member::start(runner, person, addr)?;
+            self.members[node] = Member::start(runner, person, addr, &self.options)?;
             self.join_one(node, self.members[(node + 1) % count].addr)?;
             progress("nodes rolled", node + 1, count);
         }
@@ -404,6 +410,7 @@ impl Swarm {
         let member = &mut self.members[number];
         if member.alive {
             member.alive = false;
+            member.streams = None;
             self.ended.push(*member.handle.remove().map_err(SwarmError::Call)?);
         }
         Ok(())
@@ -477,8 +484,21 @@ impl Person {
 }
 
 impl Member {
-    fn start(runner: &Runner, person: Person, addr: SocketAddr) -> Result<Self, SwarmError> {
-        let socket = bind(addr, &SocketOptions::default()).map_err(SwarmError::Bind)?;
+    fn start(
+        runner: &Runner,
+        person: Person,
+        addr: SocketAddr,
+        options: &Options,
+    ) -> Result<Self, SwarmError> {
+        let sockets = SocketOptions::default();
+        let bind = || bind(addr, &sockets);
+        let (socket, listener) = if options.nodes <= STREAM_NODES_MAX {
+            let (socket, listener) =
+                bind_both(addr.port(), bind, Socket::local_addr).map_err(SwarmError::Bind)?;
+            (socket, Some(listener))
+        } else {
+            (bind().map_err(|error| SwarmError::Bind(BindBothError::Udp(error)))?, None)
+        };
         let addr = socket.local_addr();
         // Secrets are not reproducible: the nodes are real ones, open to real strangers.
         let secret = entropy().map_err(|_| SwarmError::Entropy)?;
@@ -486,7 +506,11 @@ impl Member {
         let node = Node::new(person.id, config, secret, now_of(Moment::now()));
         let handle = runner.open(node, vec![socket], None).map_err(SwarmError::Datapath)?;
         let handle = handle.map_err(SwarmError::Call)?;
-        Ok(Self { handle, addr, person, alive: true })
+        let serve = |listener| {
+            Streams::start(&handle, vec![listener], KeyRing::OPEN, StreamOptions::default())
+        };
+        let streams = listener.map(serve).transpose().map_err(SwarmError::Streams)?;
+        Ok(Self { handle, addr, person, alive: true, streams })
     }
 }
 
@@ -526,6 +550,7 @@ impl fmt::Display for SwarmError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind(error) => error.fmt(f),
+            Self::Streams(error) => error.fmt(f),
             Self::Datapath(error) => error.fmt(f),
             Self::Runner(error) => error.fmt(f),
             Self::Call(error) => error.fmt(f),

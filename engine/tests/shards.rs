@@ -31,6 +31,7 @@ struct Sharded {
     addrs: Vec<SocketAddr>,
     id: Id,
     _runners: Vec<Runner>,
+    _streams: kdht::stream::Streams,
 }
 
 impl Sharded {
@@ -46,8 +47,8 @@ impl Sharded {
         let runners: Vec<Runner> =
             (0..config.shards.min(2)).map(start).collect::<Result<_, _>>().unwrap();
         let addrs = launch.listening().to_vec();
-        let node = launch.start(&runners).unwrap();
-        Self { node, addrs, id, _runners: runners }
+        let (node, streams) = launch.start(&runners).unwrap();
+        Self { node, addrs, id, _runners: runners, _streams: streams }
     }
 
     fn status(&self) -> Status {

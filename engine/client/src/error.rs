@@ -34,6 +34,14 @@ pub enum ClientError {
     Unanswered(u32),
     /// No node that was asked holds such a value.
     NotFound(Box<Report>),
+    /// A value that travels by TCP could not be exchanged with anybody; so it was with the
+    /// last who was asked.
+    Stream {
+        /// Who that was.
+        addr: SocketAddr,
+        /// What stood against it.
+        why: std::io::Error,
+    },
     /// No node acknowledged the value.
     NotStored(Stored),
 }
@@ -57,8 +65,16 @@ impl fmt::Display for ClientError {
                 )
             }
             Self::Refused(CommandError::ValueTooLong { len, max }) => {
-                write!(f, "the value is {len} bytes long; {max} bytes is what a datagram carries")
+                write!(f, "the value is {len} bytes long; {max} bytes is the most")
             }
+            Self::Refused(CommandError::Unproven) => {
+                write!(f, "the value does not prove itself: its hash or signature is wrong")
+            }
+            Self::Stream { addr, why } => write!(
+                f,
+                "values of more than 1000 bytes travel by TCP, and {addr} did not exchange one: \
+                 {why}"
+            ),
             Self::Refused(_) => write!(f, "too many operations at once"),
             Self::Unanswered(messages) => {
                 write!(f, "nobody answered {messages} requests after the first")

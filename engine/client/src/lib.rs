@@ -2,7 +2,8 @@
 //!
 //! A [`Client`] is a node that serves nobody and says so: it runs the same lookups as a
 //! node does, over one UDP socket, and blocks its caller meanwhile. Nothing in it is shared
-//! between threads; a program that wants more at once makes more clients.
+//! between threads; a program that wants more at once makes more clients. Values of more than
+//! 1000 bytes, to 1 MiB, travel by TCP, by threads that end with their exchange.
 //!
 //! ```no_run
 //! use kdht_client::{Client, Filter, Options, PublisherKey, key_of_string, signed_value};
@@ -19,6 +20,7 @@
 
 mod error;
 mod socket;
+mod stream;
 mod value;
 
 use std::net::SocketAddr;
@@ -36,6 +38,7 @@ pub use kdht_wire::{Filter, Id, key_of_string, key_of_value};
 pub use value::{immutable_value, plain_value, signed_value};
 
 use socket::{Clock, Socket};
+use stream::{Ended, Streams};
 
 /// How long after the first entry node's answer the others' are waited for.
 const ENTRY_GRACE: Duration = Duration::from_millis(200);
@@ -43,6 +46,9 @@ const ENTRY_GRACE: Duration = Duration::from_millis(200);
 /// How long an answer of somebody unknown is waited for, in milliseconds. Somebody waits
 /// for this client's own answer meanwhile.
 const ANSWER_MS: u32 = 1_200;
+
+/// How often it is looked for what came by TCP.
+const STREAM_LOOK: Duration = Duration::from_millis(5);
 
 /// How a client is made.
 #[derive(Clone, Debug)]
@@ -71,6 +77,7 @@ pub struct Client {
     socket: Socket,
     clock: Clock,
     attempts: u8,
+    streams: Streams,
 }
 
 impl Client {
@@ -100,7 +107,8 @@ impl Client {
         let clock = Clock::start();
         let node = Node::new(options.id.unwrap_or(id), config, node_seed, clock.now());
         let socket = Socket::open(peer).map_err(ClientError::Host)?;
-        Ok(Self { node, socket, clock, attempts: options.attempts.max(1) })
+        let attempts = options.attempts.max(1);
+        Ok(Self { node, socket, clock, attempts, streams: Streams::new() })
     }
 
     /// Opens a client that knows the network through those of `via` that answer within
@@ -159,7 +167,7 @@ impl Client {
         let report = self.run(Command::Put { key, value, cas })?;
         match report.outcome {
             Outcome::Stored(stored) if stored.acknowledged > 0 => Ok((stored, report)),
-            Outcome::Stored(stored) => Err(ClientError::NotStored(stored)),
+            Outcome::Stored(stored) => Err(self.explained(ClientError::NotStored(stored))),
             _ => Err(ClientError::Unanswered(report.messages)),
         }
     }
@@ -178,7 +186,7 @@ impl Client {
         let mut report = self.run(Command::FindValue { key, filter, values_max })?;
         match &mut report.outcome {
             Outcome::Values { values, .. } => Ok((std::mem::take(values), report)),
-            Outcome::NotFound => Err(ClientError::NotFound(Box::new(report))),
+            Outcome::NotFound => Err(self.explained(ClientError::NotFound(Box::new(report)))),
             _ => Err(ClientError::Unanswered(report.messages)),
         }
     }
@@ -218,10 +226,12 @@ impl Client {
                 return Ok((bytes, Duration::from_micros(rtt_us.into())));
             }
         }
-        Err(ClientError::NoEntry { via: vec![endpoint], attempts, elapsed: started.elapsed() })
+        let elapsed = started.elapsed();
+        Err(self.explained(ClientError::NoEntry { via: vec![endpoint], attempts, elapsed }))
     }
 
     fn run(&mut self, command: Command) -> Result<Report, ClientError> {
+        self.streams.last_failure = None;
         let operation = self.begin(command)?;
         loop {
             match self.next_report(None)? {
@@ -236,14 +246,47 @@ impl Client {
         begun.map_err(ClientError::Refused)
     }
 
+    /// Hands in what came by TCP. False if nothing did.
+    fn take_streams(&mut self) -> bool {
+        let mut has_taken = false;
+        while let Some(Ended { endpoint, tx_id, reply }) = self.streams.next_ended() {
+            let reply = reply.map_err(|error| {
+                self.streams.last_failure = Some((endpoint.socket_addr(), error));
+            });
+            let reply = reply.as_ref().ok().map(|(bytes, check)| (&bytes[..], check));
+            let now = self.clock.now();
+            self.node.handle_stream_end(now, &endpoint, tx_id, reply, &mut self.socket);
+            has_taken = true;
+        }
+        has_taken
+    }
+
+    /// Says why TCP failed, if that is why `error` came about.
+    fn explained(&mut self, error: ClientError) -> ClientError {
+        let by_tcp = match &error {
+            ClientError::NotStored(stored) => stored.refused == 0,
+            ClientError::NotFound(_) | ClientError::NoEntry { .. } => true,
+            _ => false,
+        };
+        match self.streams.last_failure.take().filter(|_| by_tcp) {
+            Some((addr, why)) => ClientError::Stream { addr, why },
+            None => error,
+        }
+    }
+
     /// Lets the node work until one of its operations is done, or the deadline is over.
     /// Every operation ends by its requests' timeouts, so this returns.
     fn next_report(&mut self, deadline: Option<Instant>) -> Result<Option<Report>, ClientError> {
         loop {
             while let Some(event) = self.node.poll_event() {
-                if let Event::Done(report) = event {
-                    return Ok(Some(report));
+                match event {
+                    Event::Done(report) => return Ok(Some(report)),
+                    Event::Stream(ask) => self.streams.begin(ask, self.node.config().keys),
+                    _ => {}
                 }
+            }
+            if self.take_streams() {
+                continue;
             }
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
@@ -255,6 +298,7 @@ impl Client {
                 None => Duration::from_secs(1),
             };
             let wait = left.map_or(wait, |left| wait.min(left));
+            let wait = if self.streams.is_idle() { wait } else { wait.min(STREAM_LOOK) };
             if let Some((route, len)) = self.socket.receive(wait).map_err(ClientError::Host)? {
                 let now = self.clock.now();
                 let datagram = self.socket.received(len);

@@ -20,13 +20,15 @@ impl Clock {
 
     pub(crate) fn now(&self) -> Now {
         let since_origin = u64::try_from(self.origin.elapsed().as_nanos());
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now {
-            mono: Nanos(since_origin.unwrap_or(u64::MAX)),
-            // The wire's clock is modulo 2³², and the mask leaves just that.
-            unix_s: u32::try_from(unix.as_secs() & u64::from(u32::MAX)).unwrap_or_default(),
-        }
+        Now { mono: Nanos(since_origin.unwrap_or(u64::MAX)), unix_s: unix_s() }
     }
+}
+
+/// The date as the wire has it.
+pub(crate) fn unix_s() -> u32 {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    // The wire's clock is modulo 2³², and the mask leaves just that.
+    u32::try_from(unix.as_secs() & u64::from(u32::MAX)).unwrap_or_default()
 }
 
 /// A socket that sends at once what the core commits.

@@ -60,7 +60,7 @@ pub(crate) fn exchange(
     json: bool,
 ) -> Result<Id, Failure> {
     let (bytes, rtt) = asker.ask(addr, request, recurse).map_err(Failure::failed)?;
-    let message = Message::parse(&bytes)
+    let message = Message::parse_stream(&bytes)
         .map_err(|error| Failure::Failed(format!("{addr} answered no message: {error}")))?;
     if json {
         let text = json::to_json(&bytes).map_err(|error| Failure::Failed(error.to_string()))?;

@@ -56,7 +56,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     bootstrap.retain(|entry| !listening.contains(&entry.socket_addr()));
     let runners = start_runners(settings)?;
     let verifiers = start_verifiers(&runners)?;
-    let node = launch.start(&runners).map_err(Failure::failed)?;
+    let (node, streams) = launch.start(&runners).map_err(Failure::failed)?;
     let control_path = state.as_ref().map(StateDir::control_path);
     let tasks = match &control_path {
         Some(path) => serve_operators(path, &node)?,
@@ -78,6 +78,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     let mut keeper = Keeper { node, in_effect, read_settings: &read_settings, log, state, joined };
     let done = keeper.keep(&News { join, signals, tasks, shell });
     terminal.restore();
+    drop(streams);
     drop(runners);
     drop(verifiers);
     if let Some(path) = &control_path {

@@ -11,7 +11,7 @@ use kdht_client::{
     Client, ClientError, Filter, Id, Options, PublisherKey, Request, Value, immutable_value,
     plain_value, signed_value,
 };
-use kdht_wire::{Body, Flags, INLINE_VALUE_LEN_MAX, Message, Record, key_of_value};
+use kdht_wire::{Body, Flags, Message, Record, VALUE_LEN_MAX, key_of_value};
 use serde_json::json;
 
 use super::Failure;
@@ -138,7 +138,7 @@ pub(crate) fn get_by(
 /// The values in the reply to a recursive FIND_VALUE, each verified and held against the
 /// filter here: whoever did the lookup need not be trusted.
 fn recursed_values(key: &Id, filter: &Filter, bytes: &[u8]) -> Result<Vec<Value>, Failure> {
-    let message = Message::parse(bytes);
+    let message = Message::parse_stream(bytes);
     if message.is_ok_and(|message| message.head.flags().has(Flags::MORE)) {
         show::talk("there are more values than one answer holds; without --recurse all come");
     }
@@ -195,10 +195,9 @@ pub(crate) fn value_of(
         Some(path) => read_value(path)?,
         None => words[words.len() - 1].clone().into_bytes(),
     };
-    if bytes.len() > INLINE_VALUE_LEN_MAX {
-        let len = bytes.len();
+    if bytes.len() > VALUE_LEN_MAX {
         return Err(Failure::Misuse(format!(
-            "the value is {len} bytes long; {INLINE_VALUE_LEN_MAX} is the most so far"
+            "the value is longer than {VALUE_LEN_MAX} bytes (1 MiB), which is the most"
         )));
     }
     if args.immutable {
@@ -220,7 +219,7 @@ pub(crate) fn value_of(
 fn read_value(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     // One byte more than fits tells that it does not.
-    let limit = INLINE_VALUE_LEN_MAX as u64 + 1;
+    let limit = VALUE_LEN_MAX as u64 + 1;
     let read = if path == Path::new("-") {
         std::io::stdin().take(limit).read_to_end(&mut bytes)
     } else {

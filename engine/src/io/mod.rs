@@ -20,8 +20,10 @@ mod mmsg;
 mod name;
 mod overflow;
 mod pin;
+mod poller;
 mod socket;
 mod steer;
+mod tcp;
 #[cfg(test)]
 mod tests;
 mod uring;
@@ -37,8 +39,10 @@ pub use mmsg::{
     SOCKET_COUNT_MAX,
 };
 pub use pin::{Cpus, PinError, PinReason, allowed_cpus, pin_to};
+pub use poller::{Interest, Poller, Readiness};
 pub use socket::{BindError, BindReason, Socket, SocketOptions, bind};
 pub use steer::{Steering, bind_each};
+pub use tcp::{ListenError, begin_connection, listen};
 pub use uring::{
     BUFFER_COUNT_MAX, Uring, UringBatch, UringError, UringOptions, UringOutbox, UringUnavailable,
     uring_available,

@@ -157,7 +157,7 @@ impl BindError {
 }
 
 impl BindReason {
-    fn of(errno: Errno) -> Self {
+    pub(super) fn of(errno: Errno) -> Self {
         match errno {
             Errno::ADDRINUSE => Self::InUse,
             Errno::ADDRNOTAVAIL => Self::NotLocal,
@@ -171,29 +171,34 @@ impl BindReason {
 
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot listen on UDP {}: ", self.addr)?;
-        match self.reason {
-            BindReason::InUse => {
+        write!(f, "cannot listen on UDP {}: {}", self.addr, self.reason)
+    }
+}
+
+impl fmt::Display for BindReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InUse => {
                 f.write_str("the port is in use; stop the process that holds it or choose another")
             }
-            BindReason::NotLocal => f.write_str(
+            Self::NotLocal => f.write_str(
                 "the address is none of this host's; choose one of its own, or 0.0.0.0 or [::]",
             ),
-            BindReason::Denied => f.write_str(
+            Self::Denied => f.write_str(
                 "the host forbids it; choose a port from 1024 up or grant CAP_NET_BIND_SERVICE",
             ),
-            BindReason::FamilyUnsupported => f.write_str(
+            Self::FamilyUnsupported => f.write_str(
                 "the host does not speak this family; leave the address out or enable IPv6",
             ),
-            BindReason::DescriptorLimit => {
+            Self::DescriptorLimit => {
                 f.write_str("the limit of open descriptors is reached; raise `ulimit -n`")
             }
-            BindReason::Steering(errno) => {
-                let why = std::io::Error::from_raw_os_error(errno);
+            Self::Steering(errno) => {
+                let why = std::io::Error::from_raw_os_error(*errno);
                 write!(f, "the host does not steer sockets ({why}); set steering to false")
             }
-            BindReason::Other(errno) => {
-                write!(f, "{}", std::io::Error::from_raw_os_error(errno))
+            Self::Other(errno) => {
+                write!(f, "{}", std::io::Error::from_raw_os_error(*errno))
             }
         }
     }

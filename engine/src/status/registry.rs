@@ -100,6 +100,17 @@ pub const METRICS: &[Metric] = metrics![
     "datapath.receive_overflow", "kdht_datapath_overflow_datagrams", Counter, "datagrams", [], "Datagrams that the kernel dropped since the receive buffer was full";
     "datapath.receive_starved", "kdht_datapath_starved_receives", Counter, "receives", [], "Times that io_uring had no buffer left to receive into";
     "datapath.send_errors", "kdht_datapath_unsent_datagrams", Counter, "datagrams", [], "Datagrams that could not be sent";
+    "streams.accepted", "kdht_stream_accepted_connections", Counter, "connections", [], "TCP connections accepted";
+    "streams.connections", "kdht_stream_open_connections", Gauge, "connections", [], "TCP connections of others that are open";
+    "streams.asks", "kdht_stream_out_requests", Counter, "requests", [], "Requests sent by TCP";
+    "streams.asks_failed", "kdht_stream_failed_requests", Counter, "requests", [], "Requests sent by TCP that brought no reply";
+    "streams.messages_in", "kdht_stream_in_messages", Counter, "messages", [], "Whole messages received by TCP";
+    "streams.messages_out", "kdht_stream_out_messages", Counter, "messages", [], "Whole messages sent by TCP";
+    "streams.bytes_in", "kdht_stream_in_bytes", Counter, "bytes", [], "Bytes received by TCP";
+    "streams.bytes_out", "kdht_stream_out_bytes", Counter, "bytes", [], "Bytes sent by TCP";
+    "streams.buffers", "kdht_stream_used_buffers", Gauge, "buffers", [], "Large buffers in use";
+    "streams.accept_errors", "kdht_stream_unaccepted_connections", Counter, "connections", [], "TCP connections that the host could not hand over";
+    "streams.cut.*", "kdht_stream_cut_connections", Counter, "connections", ["cause"], "TCP connections cut or not taken";
     "operations", "kdht_running_operations", Gauge, "operations", [], "Commands and recursions under way";
     "mesh.handed_over", "kdht_mesh_handed_datagrams", Counter, "datagrams", [], "Datagrams that came to one shard and were handed to another";
     "mesh.lost", "kdht_mesh_lost_datagrams", Counter, "datagrams", [], "Datagrams lost between shards since too many were under way";
