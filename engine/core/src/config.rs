@@ -82,12 +82,13 @@ impl Config {
         let shards = u32::from(self.shards.max(1));
         let share = |whole: u32| whole.div_ceil(shards);
         let bytes = |whole: u64| whole.div_ceil(u64::from(shards));
-        // A quota stays large enough for one value, whatever its part is.
+        // A quota stays large enough for one value, if the whole one is.
         let value = Limits::cost(self.store.value_len_max as usize);
         let store = Limits {
-            bytes_max: bytes(self.store.bytes_max).max(value),
+            bytes_max: bytes(self.store.bytes_max).max(value.min(self.store.bytes_max)),
             values_max: share(self.store.values_max),
-            source_bytes_max: bytes(self.store.source_bytes_max).max(value),
+            source_bytes_max: bytes(self.store.source_bytes_max)
+                .max(value.min(self.store.source_bytes_max)),
             ..self.store
         };
         let recursions = share(u32::from(self.recursions_max));

@@ -43,6 +43,7 @@ impl Node {
         };
         let holder = (pending.expected, pending.endpoint);
         if found.holder.is_some_and(|first| first != holder) {
+            found.others.push(holder);
             return Step::Continue;
         }
         found.is_paging = false;
@@ -102,6 +103,30 @@ impl Node {
             found.holder = Some(holder);
         }
         done_with_values(operation)
+    }
+
+    /// Asks the next of those who answered with values while another's were waited for.
+    /// False if there is none.
+    pub(crate) fn ask_other_holder(
+        &mut self,
+        now: Now,
+        key: OperationKey,
+        operation: &mut Operation,
+        out: &mut dyn Outbox,
+    ) -> bool {
+        while let Goal::FindValue { found, .. } = &mut operation.goal
+            && let Some((id, endpoint)) = found.others.pop()
+        {
+            (found.holder, found.is_paging) = (Some((id, endpoint)), true);
+            let candidate = operation.lookup.candidate_mut(&id, &endpoint).copied();
+            if candidate.is_some_and(|c| self.ask_candidate(now, key, operation, &c, 0, out)) {
+                return true;
+            }
+            if let Goal::FindValue { found, .. } = &mut operation.goal {
+                (found.holder, found.is_paging) = (None, false);
+            }
+        }
+        false
     }
 
     /// Values that this node holds itself.
@@ -179,9 +204,13 @@ pub(crate) fn done_with_values(operation: &mut Operation) -> Step {
     if found.is_paging || found.fetching > 0 {
         return Step::Continue;
     }
+    let is_found = !found.values.is_empty() || found.has_more;
     let found = core::mem::take(found);
-    let Some((id, endpoint)) = found.holder.filter(|_| !found.values.is_empty() || found.has_more)
-    else {
+    let Some((id, endpoint)) = found.holder.filter(|_| is_found) else {
+        let others = found.others;
+        if let Goal::FindValue { found, .. } = &mut operation.goal {
+            found.others = others;
+        }
         return Step::Continue;
     };
     let hops = operation.lookup.candidate_mut(&id, &endpoint).map_or(0, |c| c.hop);

@@ -237,6 +237,9 @@ impl Node {
             Goal::FindValue { found, .. } if found.holder.is_some() => return Step::Continue,
             _ => {}
         }
+        if self.ask_other_holder(now, key, operation, out) {
+            return Step::Continue;
+        }
         while let Some(candidate) = operation.lookup.next_to_ask() {
             if !self.ask_candidate(now, key, operation, &candidate, 0, out) {
                 operation.lookup.failed(&candidate.id, &candidate.endpoint);

@@ -82,6 +82,9 @@ pub(crate) struct Found {
     pub(crate) values: Vec<Value>,
     pub(crate) total: u16,
     pub(crate) holder: Option<(Id, Endpoint)>,
+    /// Others who answered with values meanwhile, to be asked again if the holder's come to
+    /// nothing; at most as many as a lookup asks.
+    pub(crate) others: Vec<(Id, Endpoint)>,
     /// Requests sent to the holder so far.
     pub(crate) pages: u8,
     /// Whether a further page of the holder's is waited for.

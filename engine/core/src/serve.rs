@@ -18,14 +18,20 @@ use crate::time::Now;
 /// What a request costs its source, in units of the throttle.
 #[must_use]
 pub fn weight(message: &Message<'_>) -> u32 {
-    if message.head.flags().has(Flags::RECURSE) && message.kind != Kind::Ping {
-        return 32;
-    }
+    let recurse = message.head.flags().has(Flags::RECURSE) && message.kind != Kind::Ping;
     match &message.body {
         Body::Store { record, .. } => {
-            let base = if matches!(record.publisher, Publisher::Signed(_)) { 16 } else { 2 };
+            let is_signed = matches!(record.publisher, Publisher::Signed(_));
+            let base = if recurse {
+                32
+            } else if is_signed {
+                16
+            } else {
+                2
+            };
             base + weight_of_len(record.value.len())
         }
+        _ if recurse => 32,
         _ => 1,
     }
 }

@@ -40,7 +40,7 @@ impl ThrottleConfig {
 }
 
 /// Units that a shard lets a source save up at least, if the node does.
-const BURST_MIN: u32 = 64;
+const BURST_MIN: u32 = 192;
 
 /// Slots of a set: a source is looked for in one set only.
 const WAYS: usize = 4;
