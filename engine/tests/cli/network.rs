@@ -174,6 +174,62 @@ fn a_value_of_any_bytes_comes_back_as_it_was() {
 }
 
 #[test]
+fn a_file_of_a_mebibyte_is_put_and_got_alone_by_lookup_and_by_recursion() {
+    let home = tempfile::tempdir().unwrap();
+    let nodes = small_network(home.path(), 3, &[]);
+    let (via, other) = (nodes[0].addr.to_string(), nodes[2].addr.to_string());
+    let file = home.path().join("value");
+    let path = file.to_str().unwrap();
+    for (number, recurse) in [&[][..], &["--recurse"][..]].into_iter().enumerate() {
+        let byte = |at: u32| at.wrapping_mul(2_654_435_761 + 2 * u32::from(number > 0));
+        let bytes: Vec<u8> = (0..1 << 20).map(|at| byte(at).to_be_bytes()[0]).collect();
+        std::fs::write(&file, &bytes).unwrap();
+        let name = format!("name {number}");
+        let put = [&["put", &name, "--file", path, "--via", &via], recurse].concat();
+        let put = run(home.path(), &put);
+        assert!(put.status.success(), "{recurse:?}: {}", stderr(&put));
+        let got = run(home.path(), &[&["get", &name, "--via", &other], recurse].concat());
+        assert!(got.stdout == bytes, "{recurse:?}: {}", stderr(&got));
+    }
+    let stored = run(home.path(), &["store", &via, "one", "--file", path]);
+    assert!(stored.status.success(), "{}", stderr(&stored));
+    let found = run(home.path(), &["find-value", &via, "one", "--json"]);
+    let found: Json = serde_json::from_str(&stdout(&found)).unwrap();
+    let value = found["reply"]["records"][0]["value"].as_str().unwrap();
+    assert_eq!(value.len(), 2 << 20);
+    std::fs::write(&file, vec![0; (1 << 20) + 1]).unwrap();
+    let refused = run(home.path(), &["put", "k", "--file", path, "--via", &via]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("1048576 bytes"), "{}", stderr(&refused));
+}
+
+#[test]
+fn a_node_that_holds_less_says_so_and_a_port_taken_by_tcp_is_named() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Daemon::start(&home.path().join("node"), &["--set", "store.value_len_max=2000"]);
+    let via = node.addr.to_string();
+    let file = home.path().join("value");
+    let path = file.to_str().unwrap();
+    std::fs::write(&file, [7; 2_000]).unwrap();
+    let put = run(home.path(), &["put", "k", "--file", path, "--via", &via]);
+    assert!(put.status.success(), "{}", stderr(&put));
+    std::fs::write(&file, [7; 2_001]).unwrap();
+    let put = run(home.path(), &["put", "k", "--file", path, "--via", &via]);
+    assert_eq!(put.status.code(), Some(1));
+    assert!(stderr(&put).contains("too_long"), "{}", stderr(&put));
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    let second = run(home.path(), &["run", "--listen", &addr]);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(stderr(&second).contains(&format!("TCP {addr}")), "{}", stderr(&second));
+    let conflict = ["run", "--listen", "127.0.0.1:0", "--set", "store.key_bytes_max=5000"];
+    let conflict = run(home.path(), &conflict);
+    assert_eq!(conflict.status.code(), Some(2));
+    assert!(stderr(&conflict).contains("store.value_len_max"), "{}", stderr(&conflict));
+}
+
+#[test]
 fn the_io_uring_datapath_serves_as_the_other_does() {
     let home = tempfile::tempdir().unwrap();
     let nodes = small_network(home.path(), 4, &["--datapath", "auto", "--poll", "sleep"]);

@@ -18,7 +18,7 @@ fn a_stranger_s_client_pings_stores_finds_and_recurses() {
     let nodes = small_network(home.path(), 6, &[]);
     let addrs: Vec<String> = nodes.iter().map(|node| node.addr.to_string()).collect();
     let addrs: Vec<&str> = addrs.iter().map(String::as_str).collect();
-    passes(&[&["check"], &addrs[..]].concat());
+    passes(&[&["check", "--tcp"], &addrs[..]].concat());
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn a_stranger_s_client_does_so_in_a_keyed_network_too() {
     let nodes = small_network(home.path(), 6, &["--network-key", key]);
     let addrs: Vec<String> = nodes.iter().map(|node| node.addr.to_string()).collect();
     let addrs: Vec<&str> = addrs.iter().map(String::as_str).collect();
-    passes(&[&["check"], &addrs[..], &["--network-key", key]].concat());
+    passes(&[&["check", "--tcp"], &addrs[..], &["--network-key", key]].concat());
 }
 
 fn passes(args: &[&str]) {

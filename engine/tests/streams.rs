@@ -1,0 +1,432 @@
+//! TCP over real loopback sockets: values that no datagram carries, and strangers who are
+//! slow, silent or lying.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
+
+use kdht::io::{BindReason, Mmsg, MmsgOptions, Moment, Socket, SocketOptions, bind};
+use kdht::status::Status;
+use kdht::stream::{BindBothError, StreamOptions, Streams, bind_both};
+use kdht::{JoinNews, Launch, NodeHandle, Runner, Shard, Tuning, entropy, now_of};
+use kdht_client::{
+    Client, Filter, Id, Options, PublisherKey, Value, immutable_value, key_of_string, signed_value,
+};
+use kdht_core::{Command, Config, Node, Outcome};
+use kdht_wire::{
+    Body, Emit, FindValueBody, HEAD_LEN, Head, KeyRing, Kind, Message, NetworkKey, STREAM_LEN_MAX,
+    StoreBody, VALUE_LEN_MAX,
+};
+
+/// How long something may take that takes milliseconds: far more than it does.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Deadlines that a test can wait for.
+const SHORT: StreamOptions = StreamOptions {
+    connections_max: 256,
+    group_connections_max: 8,
+    buffers_max: 16,
+    message_ms: 2_000,
+    idle_ms: 2_500,
+    answer_ms: 30_000,
+};
+
+struct Host {
+    addr: SocketAddr,
+    handle: NodeHandle,
+    _streams: Streams,
+}
+
+impl Host {
+    fn start(runner: &Runner, config: Config, options: StreamOptions) -> Self {
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let bind = || bind(any, &SocketOptions::default());
+        let (socket, listener) = bind_both(0, bind, Socket::local_addr).unwrap();
+        let addr = socket.local_addr();
+        let keys = config.keys;
+        let id = Id(entropy().unwrap());
+        let node = Node::new(id, config, entropy().unwrap(), now_of(Moment::now()));
+        let datapath = Mmsg::new(vec![socket], &MmsgOptions::default()).unwrap();
+        let handle = runner.add(Shard::new(node, datapath)).unwrap();
+        let streams = Streams::start(&handle, vec![listener], keys, options).unwrap();
+        Self { addr, handle, _streams: streams }
+    }
+
+    fn status(&self) -> Box<Status> {
+        self.handle.status().unwrap()
+    }
+
+    fn cut(&self, cause: &str) -> u64 {
+        self.status().streams.cut[cause]
+    }
+
+    fn wait_until(&self, what: &str, is_so: impl Fn(&Status) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_so(&self.status()) {
+            assert!(Instant::now() < deadline, "never {what}: {:?}", self.status().streams);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.addr).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    /// One PING by datagram, answered; sent again if it is lost.
+    fn answers_by_udp(&self) {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        let ping = request(Kind::Ping, Id([9; 20]), |_| {});
+        let mut reply = [0; 1_500];
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            socket.send_to(&ping, self.addr).unwrap();
+            if socket.recv(&mut reply).is_ok() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "no answer by UDP");
+        }
+    }
+}
+
+/// Nodes that have joined through the first.
+fn network(runner: &Runner, count: usize, config: &Config, options: StreamOptions) -> Vec<Host> {
+    let hosts: Vec<Host> =
+        (0..count).map(|_| Host::start(runner, config.clone(), options)).collect();
+    for host in &hosts[1..] {
+        let news = host.handle.join(vec![hosts[0].addr.into()]).unwrap();
+        let joined = news.recv_timeout(PATIENCE).unwrap();
+        assert!(matches!(joined, JoinNews::Joined { .. }), "{joined:?}");
+    }
+    hosts
+}
+
+fn client(host: &Host, keys: KeyRing) -> Client {
+    Client::connect(&[host.addr], &Options { keys, ..Options::default() }).unwrap()
+}
+
+/// A message as a stranger sends it.
+fn request(kind: Kind, target: Id, fill: impl FnOnce(&mut Emit<'_, '_>)) -> Vec<u8> {
+    let mut buffer = vec![0; STREAM_LEN_MAX];
+    let head = Head::request(kind, 7, target, Id([0x51; 20]));
+    let mut emit = Emit::stream(&mut buffer, head, None).unwrap();
+    fill(&mut emit);
+    let len = emit.finish();
+    buffer.truncate(len);
+    buffer
+}
+
+fn find(key: Id) -> Vec<u8> {
+    request(Kind::FindValue, key, |emit| {
+        emit.body(&FindValueBody::new(&Filter::Any, 0)).unwrap();
+    })
+}
+
+fn store(key: Id, value: &Value) -> Vec<u8> {
+    request(Kind::Store, key, |emit| {
+        emit.body(&StoreBody { cas: StoreBody::UNCONDITIONAL.into() }).unwrap();
+        emit.store_record(&value.record()).unwrap();
+    })
+}
+
+fn read_message(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = vec![0; HEAD_LEN];
+    stream.read_exact(&mut bytes).unwrap();
+    let body_len = u32::from_le_bytes(bytes[8..12].try_into().unwrap());
+    bytes.resize(HEAD_LEN + usize::try_from(body_len).unwrap(), 0);
+    stream.read_exact(&mut bytes[HEAD_LEN..]).unwrap();
+    bytes
+}
+
+/// Waits until the other side has ended the connection.
+fn is_ended(stream: &mut TcpStream) {
+    let mut byte = [0; 4_096];
+    loop {
+        match stream.read(&mut byte) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return,
+            Err(error) => panic!("still open: {error}"),
+        }
+    }
+}
+
+fn noise(len: usize, seed: u8) -> Vec<u8> {
+    let mut state = u32::from(seed) | 1;
+    let byte = |_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0]
+    };
+    (0..len).map(byte).collect()
+}
+
+fn small_network_config() -> Config {
+    Config { k: 3, ..Config::default() }
+}
+
+#[test]
+fn a_mebibyte_put_through_one_node_is_got_through_a_third() {
+    let runner = Runner::start(None).unwrap();
+    let open = KeyRing::OPEN;
+    let keyed = KeyRing::new(NetworkKey { id: 5, secret: [0x5e; 16] }, None);
+    for keys in [open, keyed] {
+        let config = Config { keys, ..small_network_config() };
+        let hosts = network(&runner, 6, &config, StreamOptions::default());
+        let name = key_of_string("large");
+        let publisher = PublisherKey::from_seed(&[7; 32]);
+        let signed = signed_value(&publisher, &name, 1, 600, &noise(VALUE_LEN_MAX, 1));
+        let (hash, immutable) = immutable_value(600, &noise(VALUE_LEN_MAX, 2));
+        for (key, value) in [(name, signed), (hash, immutable)] {
+            let (stored, _) = client(&hosts[1], keys).put(key, value.clone(), None).unwrap();
+            assert!(stored.acknowledged >= 3, "{stored:?}");
+            let (found, _) = client(&hosts[4], keys).get(key, Filter::Any, 1).unwrap();
+            assert!(found[0].bytes == value.bytes && found[0].publisher == value.publisher);
+        }
+        let requests: u64 = hosts.iter().map(|host| host.status().streams.messages_in).sum();
+        assert!(requests >= 8, "{requests} messages by TCP");
+        assert!(hosts.iter().all(|host| host.status().streams.buffers == 0));
+    }
+}
+
+#[test]
+fn nodes_themselves_put_and_find_large_values_whichever_shard_they_belong_to() {
+    let runners = [Runner::start(None).unwrap(), Runner::start(None).unwrap()];
+    let plain = network(&runners[0], 3, &small_network_config(), StreamOptions::default());
+    let config = Config { shards: 2, ..small_network_config() };
+    let listen = ["127.0.0.1:0".parse().unwrap()];
+    let (id, seed) = (Id(entropy().unwrap()), entropy().unwrap());
+    let launch = Launch::prepare(id, &config, seed, &listen, false).unwrap();
+    let entry = launch.listening()[0];
+    let (sharded, _streams) = launch.start(&runners).unwrap();
+    let news = sharded.join(vec![plain[0].addr.into()]).unwrap();
+    assert!(matches!(news.recv_timeout(PATIENCE).unwrap(), JoinNews::Joined { .. }));
+    for seed in 1..=4 {
+        let (key, value) = immutable_value(600, &noise(300_000, seed));
+        let wanted = value.bytes.clone();
+        let put = Command::Put { key, value, cas: None };
+        let report = sharded.call(put, PATIENCE).unwrap();
+        let Outcome::Stored(stored) = report.outcome else { panic!("{:?}", report.outcome) };
+        assert_eq!((stored.asked, stored.acknowledged), (3, 3), "{stored:?}");
+        for node in [&sharded, &plain[2].handle] {
+            let find = Command::FindValue { key, filter: Filter::Any, values_max: 1 };
+            let report = node.call(find, PATIENCE).unwrap();
+            let Outcome::Values { values, .. } = report.outcome else { panic!("not found") };
+            assert!(values[0].bytes == wanted);
+        }
+        let mut stream = TcpStream::connect(entry).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(&find(key)).unwrap();
+        let held = read_message(&mut stream);
+        assert!(Message::parse_stream(&held).is_ok());
+    }
+    let (_, value) = immutable_value(600, &noise(5_000, 9));
+    let put = Command::Put { key: Id([1; 20]), value, cas: None };
+    let error = sharded.call(put, PATIENCE).unwrap_err().to_string();
+    assert!(error.contains("does not prove itself"), "{error}");
+}
+
+#[test]
+fn messages_follow_one_another_on_one_connection() {
+    let runner = Runner::start(None).unwrap();
+    let host = Host::start(&runner, small_network_config(), SHORT);
+    let (key, value) = immutable_value(600, &noise(50_000, 3));
+    let mut stream = host.connect();
+    let mut sent = store(key, &value);
+    sent.extend(request(Kind::Ping, Id([3; 20]), |_| {}));
+    sent.extend(find(key));
+    // Whatever the pieces are.
+    for piece in sent.chunks(7_001) {
+        stream.write_all(piece).unwrap();
+    }
+    let stored = read_message(&mut stream);
+    assert!(matches!(Message::parse_stream(&stored).unwrap().body, Body::StoreReply(_)));
+    let pong = read_message(&mut stream);
+    assert!(matches!(Message::parse_stream(&pong).unwrap().body, Body::PingReply(_)));
+    let found = read_message(&mut stream);
+    let Body::Values { records, .. } = Message::parse_stream(&found).unwrap().body else {
+        panic!("no values")
+    };
+    assert!(records.iter().next().unwrap().value == value.bytes);
+    is_ended(&mut stream);
+    assert_eq!(host.cut("idle"), 1);
+    let streams = host.status().streams;
+    assert_eq!((streams.accepted, streams.messages_in, streams.messages_out), (1, 3, 3));
+}
+
+#[test]
+fn a_head_that_lies_is_cut_before_memory_is_taken_for_it() {
+    let runner = Runner::start(None).unwrap();
+    let host = Host::start(&runner, small_network_config(), SHORT);
+    let head = |kind: u8, flags: u8, body_len: u32| {
+        let mut bytes = request(Kind::Ping, Id([1; 20]), |_| {});
+        (bytes[3], bytes[4]) = (kind, flags);
+        bytes[8..12].copy_from_slice(&body_len.to_le_bytes());
+        bytes
+    };
+    let most = u32::try_from(STREAM_LEN_MAX - HEAD_LEN).unwrap();
+    let mut version = head(4, 0, most);
+    version[2] = 2;
+    for (bytes, cause) in [
+        (head(4, 0, u32::MAX), "length"),
+        (head(4, 0, most + 1), "length"),
+        (head(1, 0, most), "kind"),
+        (head(3, 1, most), "kind"),
+        (version, "kind"),
+        (head(4, 0x80, 100), "mac"),
+        (vec![b'x'; HEAD_LEN], "magic"),
+    ] {
+        let before = host.cut(cause);
+        let mut stream = host.connect();
+        stream.write_all(&bytes).unwrap();
+        is_ended(&mut stream);
+        assert_eq!(host.cut(cause), before + 1, "{cause}");
+    }
+    // A sound head whose message is not: answered, or refused and counted by the node.
+    let mut stream = host.connect();
+    stream.write_all(&head(6, 0, 0)).unwrap();
+    let fault = read_message(&mut stream);
+    assert!(matches!(Message::parse_stream(&fault).unwrap().body, Body::Fault(..)));
+    stream.write_all(&head(1, 1, 0)).unwrap();
+    is_ended(&mut stream);
+    assert_eq!(host.cut("refused"), 1);
+    assert_eq!(host.status().streams.buffers, 0);
+    host.answers_by_udp();
+}
+
+#[test]
+fn whoever_sends_byte_by_byte_is_cut_at_the_deadline() {
+    let runner = Runner::start(None).unwrap();
+    let host = Host::start(&runner, small_network_config(), SHORT);
+    let (key, value) = immutable_value(600, &noise(100_000, 3));
+    let sent = store(key, &value);
+    for begin in [0, HEAD_LEN + 500] {
+        let before = host.cut("slow");
+        let mut stream = host.connect();
+        stream.write_all(&sent[..begin]).unwrap();
+        for byte in &sent[begin..] {
+            if stream.write_all(&[*byte]).is_err() || host.cut("slow") > before {
+                break;
+            }
+            host.answers_by_udp();
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        is_ended(&mut stream);
+        assert_eq!(host.cut("slow"), before + 1);
+    }
+    assert_eq!(host.status().store.values, 0);
+    assert_eq!(host.status().streams.buffers, 0);
+}
+
+#[test]
+fn a_flood_of_half_open_connections_is_bounded_and_passes() {
+    let runner = Runner::start(None).unwrap();
+    let options = StreamOptions { connections_max: 64, ..SHORT };
+    let host = Host::start(&runner, small_network_config(), options);
+    let half = &find(Id([1; 20]))[..HEAD_LEN / 2];
+    let mut flood = Vec::new();
+    for number in 0..300 {
+        let mut stream = host.connect();
+        if number % 2 == 0 {
+            // It may have been closed already.
+            let _ = stream.write_all(half);
+        }
+        flood.push(stream);
+        if number % 50 == 0 {
+            host.answers_by_udp();
+            let streams = host.status().streams;
+            assert!(streams.connections <= 64 && streams.buffers == 0, "{streams:?}");
+        }
+    }
+    flood.iter_mut().for_each(is_ended);
+    host.wait_until("all cut", |status| status.streams.connections == 0);
+    let streams = host.status().streams;
+    assert_eq!(streams.accepted, 300);
+    let cut = |cause: &str| streams.cut[cause];
+    // Those whose closed socket was written to may have broken instead.
+    let all = cut("full") + cut("idle") + cut("slow") + cut("broken");
+    assert_eq!(all, 300, "{:?}", streams.cut);
+    assert!(cut("full") > 0 && cut("idle") > 0 && cut("slow") > 0, "{:?}", streams.cut);
+    // And whoever comes afterwards is served.
+    let mut stream = host.connect();
+    stream.write_all(&request(Kind::Ping, Id([3; 20]), |_| {})).unwrap();
+    read_message(&mut stream);
+}
+
+#[test]
+fn no_more_large_buffers_are_lent_than_there_are_and_all_come_back() {
+    let runner = Runner::start(None).unwrap();
+    let options = StreamOptions { buffers_max: 2, ..SHORT };
+    let host = Host::start(&runner, small_network_config(), options);
+    let (key, value) = immutable_value(600, &noise(VALUE_LEN_MAX, 3));
+    let sent = store(key, &value);
+    let mut hogs: Vec<TcpStream> = (0..6).map(|_| host.connect()).collect();
+    for hog in &mut hogs {
+        hog.write_all(&sent[..5_000]).unwrap();
+    }
+    host.wait_until("two lent", |status| status.streams.buffers == 2);
+    host.answers_by_udp();
+    hogs.iter_mut().for_each(is_ended);
+    host.wait_until("all cut", |status| status.streams.connections == 0);
+    assert_eq!(host.cut("slow") + host.cut("no_buffer"), 6);
+    assert!(host.cut("slow") >= 2 && host.cut("no_buffer") >= 1, "{:?}", host.status().streams);
+    assert_eq!(host.status().streams.buffers, 0);
+    // One after another they are enough for any number.
+    for _ in 0..5 {
+        let mut stream = host.connect();
+        stream.write_all(&sent).unwrap();
+        let reply = read_message(&mut stream);
+        assert!(matches!(Message::parse_stream(&reply).unwrap().body, Body::StoreReply(_)));
+    }
+}
+
+#[test]
+fn a_peer_that_does_not_read_is_cut_and_its_buffer_comes_back() {
+    let runner = Runner::start(None).unwrap();
+    let host = Host::start(&runner, small_network_config(), SHORT);
+    let (key, value) = immutable_value(600, &noise(VALUE_LEN_MAX, 3));
+    let mut stream = host.connect();
+    stream.write_all(&store(key, &value)).unwrap();
+    read_message(&mut stream);
+    // More replies than the kernel's buffers hold; none is read.
+    let wanted = find(key);
+    let mut deaf: Vec<TcpStream> = (0..3).map(|_| host.connect()).collect();
+    for stream in &mut deaf {
+        for _ in 0..40 {
+            if stream.write_all(&wanted).is_err() {
+                break;
+            }
+        }
+    }
+    host.wait_until("cut as unread", |status| status.streams.cut["unread"] == 3);
+    host.wait_until("given back", |status| status.streams.buffers == 0);
+    host.answers_by_udp();
+}
+
+#[test]
+fn keys_that_are_changed_hold_for_streams_too() {
+    let runner = Runner::start(None).unwrap();
+    let old = KeyRing::new(NetworkKey { id: 1, secret: [1; 16] }, None);
+    let new = KeyRing::new(NetworkKey { id: 2, secret: [2; 16] }, None);
+    let config = Config { keys: old, ..small_network_config() };
+    let hosts = network(&runner, 2, &config, StreamOptions::default());
+    let tuning = Tuning { keys: new, rate_per_s: 5_000, burst: 10_000 };
+    hosts.iter().for_each(|host| host.handle.tune(tuning).unwrap());
+    let (key, value) = immutable_value(600, &noise(20_000, 8));
+    client(&hosts[0], new).put(key, value.clone(), None).unwrap();
+    let (found, _) = client(&hosts[1], new).get(key, Filter::Any, 1).unwrap();
+    assert!(found[0].bytes == value.bytes);
+}
+
+#[test]
+fn a_port_that_is_taken_by_tcp_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap();
+    let bind = || bind(addr, &SocketOptions::default());
+    let error = bind_both(addr.port(), bind, Socket::local_addr).unwrap_err();
+    let BindBothError::Tcp(by_tcp) = error else { panic!("{error}") };
+    assert_eq!((by_tcp.addr, by_tcp.reason), (addr, BindReason::InUse));
+    assert!(error.to_string().contains("TCP"), "{error}");
+}
