@@ -36,7 +36,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long one put or get may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest value put, in bytes.
-const VALUE_LEN_MAX: u64 = 1_000;
+const VALUE_LEN_MAX: u32 = 1_000;
 /// Nodes of a swarm that also serve TCP, each by a thread of its own; larger swarms do not.
 const STREAM_NODES_MAX: usize = 256;
 /// Seconds that the values live.
@@ -378,7 +378,7 @@ impl Swarm {
         let seed = self.options.seed;
         // Streams of their own, apart from those that choose nodes.
         let mut rng = seeded(!seed, index);
-        let len = usize::try_from(1 + rng.below(VALUE_LEN_MAX)).unwrap_or(1);
+        let len = usize::try_from(1 + rng.below(VALUE_LEN_MAX.into())).unwrap_or(1);
         let mut bytes = format!("value {index} of swarm {seed}: ").into_bytes();
         while bytes.len() < len {
             bytes.extend_from_slice(&rng.next_u64().to_le_bytes());
@@ -502,7 +502,11 @@ impl Member {
         let addr = socket.local_addr();
         // Secrets are not reproducible: the nodes are real ones, open to real strangers.
         let secret = entropy().map_err(|_| SwarmError::Entropy)?;
-        let config = Config { verify_apart: true, ..Config::default() };
+        let mut config = Config { verify_apart: true, ..Config::default() };
+        if listener.is_none() {
+            // What is longer than a datagram carries travels by TCP.
+            config.store.value_len_max = VALUE_LEN_MAX;
+        }
         let node = Node::new(person.id, config, secret, now_of(Moment::now()));
         let handle = runner.open(node, vec![socket], None).map_err(SwarmError::Datapath)?;
         let handle = handle.map_err(SwarmError::Call)?;

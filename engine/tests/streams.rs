@@ -27,6 +27,7 @@ const SHORT: StreamOptions = StreamOptions {
     connections_max: 256,
     group_connections_max: 8,
     buffers_max: 16,
+    stores_per_s: 2_000,
     message_ms: 2_000,
     idle_ms: 2_500,
     answer_ms: 30_000,
@@ -380,6 +381,21 @@ fn no_more_large_buffers_are_lent_than_there_are_and_all_come_back() {
         let reply = read_message(&mut stream);
         assert!(matches!(Message::parse_stream(&reply).unwrap().body, Body::StoreReply(_)));
     }
+}
+
+#[test]
+fn more_stores_than_are_verified_in_a_second_are_cut() {
+    let runner = Runner::start(None).unwrap();
+    let options = StreamOptions { stores_per_s: 0, ..SHORT };
+    let host = Host::start(&runner, small_network_config(), options);
+    let (key, value) = immutable_value(600, &noise(2_000, 3));
+    let mut stream = host.connect();
+    stream.write_all(&request(Kind::Ping, Id([3; 20]), |_| {})).unwrap();
+    read_message(&mut stream);
+    stream.write_all(&store(key, &value)).unwrap();
+    is_ended(&mut stream);
+    host.wait_until("given back", |status| status.streams.buffers == 0);
+    assert_eq!((host.cut("busy"), host.status().store.values), (1, 0));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
-use kdht_core::{Local, NS_PER_MS, StreamAsk, StreamCheck, StreamServed, seal};
+use kdht_core::{Local, NS_PER_MS, NS_PER_S, StreamAsk, StreamCheck, StreamServed, seal};
 use kdht_wire::{DATAGRAM_LEN_MAX, Endpoint, KeyRing};
 
 use super::StreamOptions;
@@ -46,6 +46,8 @@ pub(super) struct Carrier {
     /// Those that wait for a buffer, the longest waiting first; some may be gone.
     waiting: VecDeque<u64>,
     next_name: u64,
+    /// STOREs taken in this second of the monotonic clock.
+    stores: (u64, u32),
     /// Listeners rest until then.
     rest_until_ns: Option<u64>,
     now_ns: u64,
@@ -84,6 +86,7 @@ impl Carrier {
             due: BTreeSet::new(),
             waiting: VecDeque::new(),
             next_name: 0,
+            stores: (0, 0),
             rest_until_ns: None,
             now_ns: 0,
         })
@@ -268,8 +271,23 @@ impl Carrier {
             Role::Serving if connection.may_draw_much() => {
                 self.wait_for_buffer(name, State::ReplyBuffer);
             }
-            Role::Serving => self.serve(name, None),
+            Role::Serving => {
+                if connection.is_store() && !self.may_store() {
+                    return self.cut(name, Some(Cut::Busy));
+                }
+                self.serve(name, None);
+            }
         }
+    }
+
+    /// Counts one more STORE, unless there were too many in this second.
+    fn may_store(&mut self) -> bool {
+        let second = self.now_ns / NS_PER_S;
+        if self.stores.0 != second {
+            self.stores = (second, 0);
+        }
+        self.stores.1 = self.stores.1.saturating_add(1);
+        self.stores.1 <= self.options.stores_per_s
     }
 
     fn wait_for_buffer(&mut self, name: u64, state: State) {

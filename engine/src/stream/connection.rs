@@ -191,6 +191,11 @@ impl Connection {
         self.state = State::Reading;
     }
 
+    /// Whether the message that is whole may cost a signature.
+    pub(super) fn is_store(&self) -> bool {
+        self.small[KIND_OFFSET] == Kind::Store as u8
+    }
+
     /// Whether the message that is whole may draw a large reply.
     pub(super) fn may_draw_much(&self) -> bool {
         self.small[KIND_OFFSET] == Kind::FindValue as u8

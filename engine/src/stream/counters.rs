@@ -32,6 +32,8 @@ pub enum Cut {
     Unanswered,
     /// The node refused the message without an answer.
     Refused,
+    /// More STOREs came in this second than are verified in one.
+    Busy,
     /// More messages wait for the node than it takes.
     Overrun,
     /// It ended or broke within a message.
@@ -40,7 +42,7 @@ pub enum Cut {
 
 impl Cut {
     /// Every reason with its name, in the order of their numbers.
-    pub const NAMED: [(Self, &'static str); 14] = [
+    pub const NAMED: [(Self, &'static str); 15] = [
         (Self::Full, "full"),
         (Self::GroupFull, "group_full"),
         (Self::Magic, "magic"),
@@ -53,6 +55,7 @@ impl Cut {
         (Self::Unread, "unread"),
         (Self::Unanswered, "unanswered"),
         (Self::Refused, "refused"),
+        (Self::Busy, "busy"),
         (Self::Overrun, "overrun"),
         (Self::Broken, "broken"),
     ];

@@ -46,6 +46,8 @@ pub struct StreamOptions {
     /// Large messages in memory at a time, of at most
     /// [`STREAM_LEN_MAX`](kdht_wire::STREAM_LEN_MAX) bytes each.
     pub buffers_max: usize,
+    /// STOREs taken a second; each may cost a signature, about 50 µs of the streams' thread.
+    pub stores_per_s: u32,
     /// Milliseconds for a whole message, from its first byte to its last, either way.
     pub message_ms: u64,
     /// Milliseconds without a byte between two messages.
@@ -55,13 +57,14 @@ pub struct StreamOptions {
 }
 
 impl Default for StreamOptions {
-    /// 256 connections, 8 a group; 16 buffers, which are 16 MiB; 10 s for a message, 30 s
-    /// idle, 30 s for the node.
+    /// 256 connections, 8 a group; 16 buffers, which are 16 MiB; 2000 STOREs a second; 10 s
+    /// for a message, 30 s idle, 30 s for the node.
     fn default() -> Self {
         Self {
             connections_max: 256,
             group_connections_max: 8,
             buffers_max: 16,
+            stores_per_s: 2_000,
             message_ms: 10_000,
             idle_ms: 30_000,
             answer_ms: 30_000,
