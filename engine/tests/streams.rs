@@ -437,6 +437,33 @@ fn keys_that_are_changed_hold_for_streams_too() {
 }
 
 #[test]
+fn where_nobody_listens_by_tcp_a_large_put_says_so_and_a_node_keeps_its_own_copy() {
+    let runner = Runner::start(None).unwrap();
+    let start = || {
+        let socket = bind("127.0.0.1:0".parse().unwrap(), &SocketOptions::default()).unwrap();
+        let addr = socket.local_addr();
+        let now = now_of(Moment::now());
+        let id = Id(entropy().unwrap());
+        let node = Node::new(id, small_network_config(), entropy().unwrap(), now);
+        let datapath = Mmsg::new(vec![socket], &MmsgOptions::default()).unwrap();
+        (addr, runner.add(Shard::new(node, datapath)).unwrap())
+    };
+    let ((entry, _first), (_, second)) = (start(), start());
+    let news = second.join(vec![entry.into()]).unwrap();
+    assert!(matches!(news.recv_timeout(PATIENCE).unwrap(), JoinNews::Joined { .. }));
+    let (key, value) = immutable_value(600, &noise(5_000, 1));
+    let mut client = Client::connect(&[entry], &Options::default()).unwrap();
+    let error = client.put(key, value.clone(), None).unwrap_err().to_string();
+    assert!(error.contains("TCP") && error.contains("refused"), "{error}");
+    let report = second.call(Command::Put { key, value, cas: None }, PATIENCE).unwrap();
+    let Outcome::Stored(stored) = report.outcome else { panic!("{:?}", report.outcome) };
+    assert_eq!((stored.asked, stored.acknowledged, stored.refused), (2, 1, 0));
+    // It is announced by datagram, and cannot be fetched.
+    let error = client.get(key, Filter::Any, 1).unwrap_err().to_string();
+    assert!(error.contains("TCP") && error.contains("refused"), "{error}");
+}
+
+#[test]
 fn a_port_that_is_taken_by_tcp_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap();
