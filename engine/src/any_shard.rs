@@ -1,7 +1,8 @@
 //! A shard on whichever datapath: the choice is made once a turn, not once a datagram.
 
-use kdht_core::{Nanos, Node, Verdict, VerifyJob};
+use kdht_core::{Nanos, Verdict, VerifyJob};
 
+use crate::hosted::Hosted;
 use crate::io::{
     Datapath, DatapathKind, Mmsg, MmsgOptions, Moment, OpenError, SharedFd, Socket, Uring,
     UringOptions,
@@ -33,7 +34,11 @@ impl AnyShard {
     ///
     /// # Errors
     /// `OpenError` if there are too many sockets or the host does not allow it.
-    pub fn open(kind: DatapathKind, node: Node, sockets: Vec<Socket>) -> Result<Self, OpenError> {
+    pub fn open(
+        kind: DatapathKind,
+        node: impl Into<Hosted>,
+        sockets: Vec<Socket>,
+    ) -> Result<Self, OpenError> {
         Ok(match kind {
             DatapathKind::Mmsg => {
                 let mmsg = Mmsg::new(sockets, &MmsgOptions::default());

@@ -4,13 +4,15 @@ use std::error::Error;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 
-use kdht_core::{Config, Node, TableKind};
+use kdht_core::{Config, TableKind};
 use kdht_wire::{Id, KeyRing};
 
+use crate::hosted::{Hosted, Hosting};
 use crate::io::{Moment, OpenError, Socket, SocketOptions, Steering, bind_each};
 use crate::mesh::mesh;
 use crate::node_handle::NodeHandle;
 use crate::now_of;
+use crate::record::RecordError;
 use crate::runner::{CallError, Runner};
 use crate::stream::{BindBothError, StreamOptions, Streams, StreamsError, bind_both};
 
@@ -18,7 +20,7 @@ use crate::stream::{BindBothError, StreamOptions, Streams, StreamsError, bind_bo
 #[derive(Debug)]
 pub struct Launch {
     /// One for each shard, in their order.
-    nodes: Vec<Node>,
+    nodes: Vec<Hosted>,
     /// For each shard, one socket for each address.
     sockets: Vec<Vec<Socket>>,
     listening: Vec<SocketAddr>,
@@ -38,6 +40,13 @@ pub enum LaunchError {
     Open(OpenError),
     /// A thread has ended or does not answer.
     Call(CallError),
+    /// The node cannot be recorded.
+    Record(RecordError),
+    /// Sockets were handed over for one shard, and there are more.
+    Inherited {
+        /// How many.
+        shards: u8,
+    },
 }
 
 impl Launch {
@@ -45,17 +54,16 @@ impl Launch {
     /// many; `is_steered` whether the kernel hands each datagram to the shard that it is for.
     ///
     /// # Errors
-    /// [`LaunchError::Bind`].
+    /// [`LaunchError::Bind`], [`LaunchError::Record`].
     pub fn prepare(
         id: Id,
         config: &Config,
         seed: [u8; 16],
         listen: &[SocketAddr],
         is_steered: bool,
+        hosting: &Hosting,
     ) -> Result<Self, LaunchError> {
-        let now = now_of(Moment::now());
-        let shard = |shard| Node::new(id, Config { shard, ..config.clone() }, seed, now);
-        let nodes: Vec<Node> = (0..config.shards.max(1)).map(shard).collect();
+        let nodes = hosted(id, config, seed, hosting)?;
         let spread = nodes[0].spread();
         let steering = match config.table {
             _ if !is_steered => Steering::Off,
@@ -74,6 +82,25 @@ impl Launch {
             sockets.iter_mut().zip(bound).for_each(|(of_shard, socket)| of_shard.push(socket));
         }
         Ok(Self { nodes, sockets, listening, listeners, keys: config.keys })
+    }
+
+    /// The same over sockets that somebody else bound, UDP and TCP.
+    ///
+    /// # Errors
+    /// [`LaunchError::Inherited`] if there are several shards, which need sockets each.
+    pub fn over(
+        id: Id,
+        config: &Config,
+        seed: [u8; 16],
+        (sockets, listeners): (Vec<Socket>, Vec<TcpListener>),
+        hosting: &Hosting,
+    ) -> Result<Self, LaunchError> {
+        if config.shards > 1 {
+            return Err(LaunchError::Inherited { shards: config.shards });
+        }
+        let nodes = hosted(id, config, seed, hosting)?;
+        let listening = sockets.iter().map(Socket::local_addr).collect();
+        Ok(Self { nodes, sockets: vec![sockets], listening, listeners, keys: config.keys })
     }
 
     /// Where the node answers, with the ports that the host chose.
@@ -104,6 +131,18 @@ impl Launch {
     }
 }
 
+fn hosted(
+    id: Id,
+    config: &Config,
+    seed: [u8; 16],
+    hosting: &Hosting,
+) -> Result<Vec<Hosted>, LaunchError> {
+    let now = now_of(Moment::now());
+    let shard = |shard| hosting.host(id, Config { shard, ..config.clone() }, seed, now);
+    let shards = (0..config.shards.max(1)).map(shard);
+    shards.collect::<Result<_, _>>().map_err(LaunchError::Record)
+}
+
 impl fmt::Display for LaunchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -111,6 +150,12 @@ impl fmt::Display for LaunchError {
             Self::Streams(error) => error.fmt(f),
             Self::Open(error) => error.fmt(f),
             Self::Call(error) => error.fmt(f),
+            Self::Record(error) => error.fmt(f),
+            Self::Inherited { shards } => write!(
+                f,
+                "the service manager's sockets serve one shard, not {shards}; set `shards` to 1, \
+                 or leave the socket unit out"
+            ),
         }
     }
 }

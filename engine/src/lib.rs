@@ -9,13 +9,16 @@
 mod any_shard;
 pub mod control;
 mod executor;
+mod hosted;
 #[allow(unsafe_code)]
 pub mod io;
+mod json_debug;
 mod launch;
 mod mesh;
 pub mod network_key;
 mod node_handle;
 mod pace;
+pub mod record;
 mod runner;
 pub mod settings;
 mod shard;
@@ -24,8 +27,10 @@ pub mod status;
 pub mod stream;
 pub mod swarm;
 mod verifier;
+mod witness;
 
 pub use any_shard::AnyShard;
+pub use hosted::{Hosted, Hosting};
 pub use launch::{Launch, LaunchError};
 pub use mesh::{Port, mesh};
 pub use node_handle::NodeHandle;

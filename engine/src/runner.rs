@@ -7,10 +7,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use kdht_core::{CommandError, Nanos, Node};
+use kdht_core::{CommandError, Nanos};
 
 use crate::any_shard::AnyShard;
 use crate::executor::{self, Executor};
+use crate::hosted::Hosted;
 use crate::io::{
     DatapathChoice, DatapathKind, Moment, OpenError, PinError, SharedFd, Socket, UringUnavailable,
     Waiter, Waker, Wakeup, pin_to,
@@ -193,7 +194,7 @@ impl Runner {
     /// [`Runner::add`].
     pub fn open(
         &self,
-        node: Node,
+        node: impl Into<Hosted>,
         sockets: Vec<Socket>,
         port: Option<Port>,
     ) -> Result<Result<NodeHandle, CallError>, OpenError> {

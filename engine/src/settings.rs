@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use kdht_core::{Config, Families, Limits, TableKind};
 use kdht_store::VALUE_OVERHEAD;
+use kdht_wire::Endpoint;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -17,16 +18,23 @@ pub use live::{Changes, InEffect, LIVE};
 use crate::io::{Cpus, DatapathChoice};
 use crate::network_key;
 use crate::pace::PollPolicy;
+use crate::record::{RECORD_LEN_MAX_DEFAULT, RecordOptions};
 
 /// Longest time that a node may be given to hand over its values when it is told to stop,
 /// in seconds.
 pub const DRAIN_S_MAX: u32 = 3_600;
+
+/// Fewest bytes that a recording may be limited to.
+pub const RECORD_LEN_MIN: u64 = 4_096;
 
 /// Everything that `kdht run` is started with.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Addresses to answer on, at most one per family.
     pub listen: Vec<SocketAddr>,
+    /// The node's own addresses, at most one per family, where they are not to be learned
+    /// from what others see.
+    pub advertise: Vec<SocketAddr>,
     /// `HOST:PORT` of nodes to enter the network through.
     pub bootstrap: Vec<String>,
     /// Where identity and contacts are kept; nothing: nowhere.
@@ -44,6 +52,12 @@ pub struct Settings {
     pub datapath: DatapathChoice,
     /// How the node's thread waits for datagrams.
     pub poll: PollPolicy,
+    /// Whether requests in JSON are served, too (FORMAT.md §12).
+    pub json_debug: bool,
+    /// File that all that goes into the node is recorded to; nothing: none.
+    pub record: Option<PathBuf>,
+    /// Bytes that it has at most, [`RECORD_LEN_MIN`] or more.
+    pub record_max: u64,
     /// What is logged: a level, or levels by module (`info,kdht=debug`).
     pub log: String,
     /// Seconds that the node has to hand over its values when it is told to stop, 0 to
@@ -52,6 +66,7 @@ pub struct Settings {
     /// What the node itself is made with.
     pub node: Config,
     plain_was_set: bool,
+    listen_was_set: bool,
 }
 
 /// A setting that is a number, or `true` and `false` as 1 and 0.
@@ -157,6 +172,18 @@ pub enum SettingsError {
         /// What one value of `store.value_len_max` takes of it, in bytes.
         need: u64,
     },
+    /// Other addresses to listen on than those of the sockets that were handed over.
+    Inherited {
+        /// What `listen` says.
+        listen: Vec<SocketAddr>,
+        /// Where the sockets are bound.
+        inherited: Vec<SocketAddr>,
+    },
+    /// An own address of a family that is not listened on.
+    Advertise {
+        /// The address.
+        addr: SocketAddr,
+    },
     /// A bootstrap host has no address.
     Bootstrap {
         /// The host, as given.
@@ -181,6 +208,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: vec![SocketAddr::from(([0, 0, 0, 0], 4_000))],
+            advertise: Vec::new(),
             bootstrap: Vec::new(),
             state: None,
             network_key: None,
@@ -189,10 +217,14 @@ impl Default for Settings {
             is_steered: true,
             datapath: DatapathChoice::Auto,
             poll: PollPolicy::Adaptive,
+            json_debug: false,
+            record: None,
+            record_max: RECORD_LEN_MAX_DEFAULT,
             log: "info".to_owned(),
             drain_s: 10,
             node: Config::default(),
             plain_was_set: false,
+            listen_was_set: false,
         }
     }
 }
@@ -282,7 +314,7 @@ impl Settings {
             found: text.to_owned(),
         };
         match key {
-            "listen" | "bootstrap" => {
+            "listen" | "advertise" | "bootstrap" => {
                 let items = text.split(',').map(|item| item.trim().to_owned());
                 self.set_list(key, items.filter(|item| !item.is_empty()).collect(), source)
             }
@@ -325,6 +357,20 @@ impl Settings {
                 self.poll = text.parse().map_err(|_| wrong(policies.to_owned()))?;
                 Ok(())
             }
+            "json_debug" => {
+                self.json_debug = text.parse().map_err(|_| wrong("true or false".to_owned()))?;
+                Ok(())
+            }
+            "record" => {
+                self.record = Some(text.into());
+                Ok(())
+            }
+            "record_max" => {
+                let bytes = text.parse().ok().filter(|bytes| *bytes >= RECORD_LEN_MIN);
+                let wanted = || format!("{RECORD_LEN_MIN} bytes or more");
+                self.record_max = bytes.ok_or_else(|| wrong(wanted()))?;
+                Ok(())
+            }
             "log" => {
                 let levels = "off, error, warn, info, debug, trace, or such as info,kdht=debug";
                 log_filter(text).ok_or_else(|| wrong(levels.to_owned()))?;
@@ -363,21 +409,24 @@ impl Settings {
     ) -> Result<(), SettingsError> {
         match key {
             "listen" => {
-                let wrong = |found: &str, wanted: &str| SettingsError::Value {
-                    key: key.to_owned(),
-                    source: source.clone(),
-                    wanted: wanted.to_owned(),
-                    found: found.to_owned(),
-                };
-                self.listen.clear();
-                for item in &items {
-                    let addr = item.parse().map_err(|_| wrong(item, "IP:PORT or [IPv6]:PORT"))?;
-                    self.listen.push(addr);
+                self.listen = addresses(key, &items, source)?;
+                self.listen_was_set = true;
+                if self.listen.is_empty() {
+                    let wanted = "one or two addresses, one of each family at most".to_owned();
+                    let (key, source) = (key.to_owned(), source.clone());
+                    let found = String::new();
+                    return Err(SettingsError::Value { key, source, wanted, found });
                 }
-                let v4 = self.listen.iter().filter(|addr| addr.is_ipv4()).count();
-                if items.is_empty() || v4 > 1 || self.listen.len() - v4 > 1 {
-                    let wanted = "one or two addresses, one of each family at most";
-                    return Err(wrong(&items.join(", "), wanted));
+                Ok(())
+            }
+            "advertise" => {
+                self.advertise = addresses(key, &items, source)?;
+                let unfit = |addr: &&SocketAddr| !Endpoint::from(**addr).is_reachable();
+                if let Some(unfit) = self.advertise.iter().find(unfit) {
+                    let wanted = "an address and a port that others can send to".to_owned();
+                    let (key, source) = (key.to_owned(), source.clone());
+                    let found = unfit.to_string();
+                    return Err(SettingsError::Value { key, source, wanted, found });
                 }
                 Ok(())
             }
@@ -417,6 +466,31 @@ impl Settings {
         Ok(found)
     }
 
+    /// Listens on the `addrs` of sockets that a service manager opened, if there are any.
+    ///
+    /// # Errors
+    /// [`SettingsError::Inherited`] if `listen` says something else.
+    pub fn inherit(&mut self, addrs: &[SocketAddr]) -> Result<(), SettingsError> {
+        let is_same =
+            self.listen.len() == addrs.len() && self.listen.iter().all(|addr| addrs.contains(addr));
+        if addrs.is_empty() || is_same {
+            return Ok(());
+        }
+        if self.listen_was_set {
+            let (listen, inherited) = (self.listen.clone(), addrs.to_vec());
+            return Err(SettingsError::Inherited { listen, inherited });
+        }
+        self.listen = addrs.to_vec();
+        Ok(())
+    }
+
+    /// Where the node is recorded, if it is.
+    #[must_use]
+    pub fn record_options(&self) -> Option<RecordOptions> {
+        let path = self.record.clone()?;
+        Some(RecordOptions { path, len_max: self.record_max })
+    }
+
     /// The address families that are listened on.
     #[must_use]
     pub fn families(&self) -> Families {
@@ -429,10 +503,18 @@ impl Settings {
     /// What the node is made with, with the network key read.
     ///
     /// # Errors
-    /// [`SettingsError::NetworkKey`], or [`SettingsError::NoRoom`].
+    /// [`SettingsError::NetworkKey`], [`SettingsError::NoRoom`], [`SettingsError::Advertise`].
     pub fn node_config(&self) -> Result<Config, SettingsError> {
         let mut config = self.node.clone();
         config.families = self.families();
+        for addr in &self.advertise {
+            let own = Endpoint::from(*addr);
+            let is_listened_on = if own.is_v4() { config.families.v4 } else { config.families.v6 };
+            if !is_listened_on {
+                return Err(SettingsError::Advertise { addr: *addr });
+            }
+            config.advertise[usize::from(!own.is_v4())] = Some(own);
+        }
         config.shards = self.shards();
         if let Some(path) = &self.network_key {
             config.keys = network_key::load(path).map_err(SettingsError::NetworkKey)?;
@@ -444,8 +526,31 @@ impl Settings {
     }
 }
 
+/// Addresses in a list, at most one of each family.
+fn addresses(
+    key: &str,
+    items: &[String],
+    source: &Source,
+) -> Result<Vec<SocketAddr>, SettingsError> {
+    let wrong = |found: &str, wanted: &str| SettingsError::Value {
+        key: key.to_owned(),
+        source: source.clone(),
+        wanted: wanted.to_owned(),
+        found: found.to_owned(),
+    };
+    let mut found: Vec<SocketAddr> = Vec::new();
+    for item in items {
+        found.push(item.parse().map_err(|_| wrong(item, "IP:PORT or [IPv6]:PORT"))?);
+    }
+    let v4 = found.iter().filter(|addr| addr.is_ipv4()).count();
+    if v4 > 1 || found.len() - v4 > 1 {
+        return Err(wrong(&items.join(", "), "one or two addresses, one of each family at most"));
+    }
+    Ok(found)
+}
+
 /// Most contacts of a wide table: 1 GiB of them.
-const WIDE_MAX: u32 = 16_000_000;
+pub(crate) const WIDE_MAX: u32 = 16_000_000;
 
 fn table_of(text: &str) -> Option<TableKind> {
     if text == "kbucket" {
@@ -474,6 +579,7 @@ fn check_room(limits: &Limits) -> Result<(), SettingsError> {
 /// Settings that are no numbers.
 const TEXTS: &[&str] = &[
     "listen",
+    "advertise",
     "bootstrap",
     "state",
     "network_key",
@@ -483,6 +589,9 @@ const TEXTS: &[&str] = &[
     "table",
     "datapath",
     "poll",
+    "json_debug",
+    "record",
+    "record_max",
     "log",
     "drain_s",
 ];
@@ -540,6 +649,18 @@ impl fmt::Display for SettingsError {
                 "`{key}` is {bytes}, but one value of `store.value_len_max` takes {need} bytes: \
                  raise the former or lower the latter"
             ),
+            Self::Inherited { listen, inherited } => {
+                let text = |addrs: &[SocketAddr]| {
+                    addrs.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+                };
+                let (listen, inherited) = (text(listen), text(inherited));
+                write!(f, "`listen` is {listen}, but the service manager's sockets are bound ")?;
+                write!(f, "to {inherited}; leave `listen` out, or make both the same")
+            }
+            Self::Advertise { addr } => {
+                write!(f, "`advertise` {addr}: no address of its family is listened on; ")?;
+                f.write_str("add one to `listen`, or leave it out")
+            }
             Self::Bootstrap { host, why } => write!(f, "bootstrap `{host}`: {why}"),
         }
     }
@@ -606,6 +727,16 @@ mod tests {
     }
 
     #[test]
+    fn an_own_address_needs_a_socket_of_its_family() {
+        let settings = from_toml("advertise = ['192.0.2.1:4000']").unwrap();
+        let own = Some(Endpoint::from(settings.advertise[0]));
+        assert_eq!(settings.node_config().unwrap().advertise, [own, None]);
+        let settings = from_toml("advertise = ['[2001:db8::1]:4000']").unwrap();
+        let error = settings.node_config().unwrap_err().to_string();
+        assert!(error.contains("[2001:db8::1]:4000") && error.contains("listen"), "{error}");
+    }
+
+    #[test]
     fn unknown_and_unfit_settings_are_named() {
         for (text, parts) in [
             ("colour = 1", ["colour", "test.toml"]),
@@ -617,8 +748,14 @@ mod tests {
             ("listen = ['nowhere']", ["listen", "nowhere"]),
             ("listen = ['127.0.0.1:1', '127.0.0.2:1']", ["listen", "one of each"]),
             ("listen = []", ["listen", "one or two"]),
+            ("advertise = ['192.0.2.1']", ["advertise", "IP:PORT"]),
+            ("advertise = ['0.0.0.0:4000']", ["advertise", "can send to"]),
+            ("advertise = ['192.0.2.1:0']", ["advertise", "192.0.2.1:0"]),
+            ("advertise = ['192.0.2.1:1', '192.0.2.2:1']", ["advertise", "one of each"]),
             ("datapath = 'rdma'", ["datapath", "uring"]),
             ("poll = 'often'", ["poll", "adaptive"]),
+            ("json_debug = 1", ["json_debug", "true or false"]),
+            ("record_max = 4095", ["record_max", "4096 bytes"]),
             ("log = 'loud'", ["log", "trace"]),
             ("log = ''", ["log", "trace"]),
             ("drain_s = 3601", ["drain_s", "0 to 3600 s"]),

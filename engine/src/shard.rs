@@ -7,16 +7,18 @@ use std::sync::{Arc, Mutex};
 
 use crossbeam_channel::Sender;
 use kdht_core::{
-    Addressee, Command, CommandError, Event, Home, Nanos, Node, Now, OperationId, Report, Route,
-    Verdict, VerifyJob,
+    Addressee, Command, CommandError, Event, Home, Nanos, Now, OperationId, Report, Route, Verdict,
+    VerifyJob,
 };
 use kdht_wire::{Contact, Endpoint, KeyRing};
 
+use crate::hosted::Hosted;
 use crate::io::{Datapath, Moment};
 use crate::mesh::Port;
 use crate::now_of;
 use crate::status::{Members, Status};
 use crate::stream::{StreamEnd, StreamLink, StreamMessage};
+use crate::witness::Witness;
 
 /// Something that another thread wants of a shard. Answers go through the sender given; a
 /// receiver that is gone is no error.
@@ -147,11 +149,12 @@ impl Onward {
 /// A node and the datapath that it answers on.
 #[derive(Debug)]
 pub struct Shard<D> {
-    node: Node,
+    node: Hosted,
     datapath: D,
     callers: HashMap<OperationId, Sender<Result<Report, CommandError>>>,
     joiner: Option<Sender<JoinNews>>,
     drainer: Option<DrainTally>,
+    witness: Witness,
     /// The way to the node's other shards; nothing if it is alone.
     port: Option<Port>,
     /// What others handed over and has to go on.
@@ -164,14 +167,15 @@ pub struct Shard<D> {
 impl<D: Datapath> Shard<D> {
     /// A shard that has not turned yet.
     #[must_use]
-    pub fn new(node: Node, datapath: D) -> Self {
+    pub fn new(node: impl Into<Hosted>, datapath: D) -> Self {
         let callers = HashMap::new();
         Self {
-            node,
+            node: node.into(),
             datapath,
             callers,
             joiner: None,
             drainer: None,
+            witness: Witness::default(),
             port: None,
             onward: Onward::default(),
             retry_at: Nanos(0),
@@ -296,7 +300,7 @@ impl<D: Datapath> Shard<D> {
         if let Some(link) = &self.streams {
             status.streams = link.status();
         }
-        status
+        status.with_host(&self.node)
     }
 
     /// Does what another thread wants.
@@ -368,6 +372,10 @@ impl<D: Datapath> Shard<D> {
                 }
                 Event::StreamReply { stream, bytes } => {
                     self.reply_by_stream(stream, bytes);
+                    continue;
+                }
+                Event::Observed { before, after } => {
+                    self.witness.note(&self.node, before, after);
                     continue;
                 }
                 Event::Joined { contacts } => JoinNews::Joined { contacts },

@@ -9,10 +9,11 @@ pub use registry::{METRICS, Metric, MetricKind, Sample, markdown, openmetrics};
 use std::collections::BTreeMap;
 
 use kdht_core::{ByKind, Fill, Node, Now, Refusal};
-use kdht_wire::{Fault, Kind};
+use kdht_wire::{Endpoint, Fault, Kind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use crate::hosted::Hosted;
 use crate::io::DatapathCounters;
 use crate::mesh::MeshCounters;
 use crate::stream::StreamCounters;
@@ -25,6 +26,12 @@ pub struct Status {
     pub id: String,
     /// When it was read: seconds since 1970, modulo 2³².
     pub unix_s: u32,
+    /// The node's own endpoints, as it was told: at most one of IPv4 and one of IPv6.
+    #[serde(default)]
+    pub advertise: Vec<String>,
+    /// Where others see it: at most one of IPv4 and one of IPv6.
+    #[serde(default)]
+    pub observed: Vec<String>,
     /// Messages by kind.
     pub messages: Messages,
     /// Datagrams and requests that were not served, by reason. Reasons that never
@@ -222,6 +229,8 @@ impl Status {
         Self {
             id: node.id().to_string(),
             unix_s: now.unix_s,
+            advertise: texts(node.config().advertise),
+            observed: texts([true, false].map(|is_v4| node.observed_endpoint(is_v4))),
             messages: Messages {
                 requests_in: by_kind(&counters.requests_in),
                 requests_out: by_kind(&counters.requests_out),
@@ -255,6 +264,13 @@ impl Status {
             mesh: Mesh { handed_over: mesh.handed_over, lost: mesh.lost, retold: mesh.retold },
             shards: [(node.config().shard.to_string(), counters.datagrams_in)].into(),
         }
+    }
+
+    /// The same with what the node's host counted around it.
+    #[must_use]
+    pub fn with_host(mut self, node: &Hosted) -> Self {
+        self.refusals.insert("json".to_owned(), node.json_refused());
+        self
     }
 
     /// The status of a node whose shards have these: numbers are added, and what each of
@@ -314,7 +330,11 @@ impl From<&DatapathCounters> for Datapath {
     }
 }
 
-/// Adds the numbers of `other`, wherever they stand.
+fn texts(endpoints: [Option<Endpoint>; 2]) -> Vec<String> {
+    endpoints.iter().flatten().map(ToString::to_string).collect()
+}
+
+/// Adds the numbers of `other`, wherever they stand, and what its lists have besides.
 fn add(sum: &mut Json, other: Json) {
     match (sum, other) {
         (Json::Object(sum), Json::Object(other)) => {
@@ -324,6 +344,10 @@ fn add(sum: &mut Json, other: Json) {
                     None => drop(sum.insert(name, value)),
                 }
             }
+        }
+        (Json::Array(sum), Json::Array(other)) => {
+            let new: Vec<Json> = other.into_iter().filter(|it| !sum.contains(it)).collect();
+            sum.extend(new);
         }
         (sum, other) => {
             if let (Some(left), Some(right)) = (sum.as_u64(), other.as_u64()) {

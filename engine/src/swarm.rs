@@ -3,21 +3,26 @@
 
 use std::error::Error;
 use std::fmt;
+use std::fs::DirBuilder;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 use hdrhistogram::Histogram;
-use kdht_core::{Command, Config, Node, Outcome, Rng, Value, ValuePublisher};
+use kdht_core::{Command, Config, Outcome, Rng, Value, ValuePublisher};
 use kdht_store::PublisherKey;
 use kdht_wire::{Endpoint, Filter, Id, KeyRing, SALT_LEN, key_of_string};
 use serde::Serialize;
 
+use crate::hosted::Hosting;
 use crate::io::{DatapathChoice, Moment, OpenError, Socket, SocketOptions, allowed_cpus, bind};
 use crate::node_handle::NodeHandle;
 use crate::pace::PollPolicy;
+use crate::record::{RECORD_LEN_MAX_DEFAULT, RecordError, RecordOptions};
 use crate::runner::{CallError, Runner, RunnerError};
 use crate::shard::JoinNews;
 use crate::status::Status;
@@ -126,6 +131,8 @@ pub enum SwarmError {
         /// Which, from zero.
         node: usize,
     },
+    /// A node cannot be recorded.
+    Record(RecordError),
     /// The host gives no entropy.
     Entropy,
 }
@@ -144,6 +151,8 @@ pub struct Swarm {
     started: Instant,
     /// Of nodes that have ended.
     ended: Vec<Status>,
+    /// Where nodes are recorded.
+    record: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -180,6 +189,25 @@ impl Swarm {
     /// # Errors
     /// [`SwarmError`].
     pub fn start(options: Options, progress: Progress<'_>) -> Result<Self, SwarmError> {
+        Self::start_recorded(options, None, progress)
+    }
+
+    /// The same, with each node recorded into a file of the directory `record`, which is
+    /// made if need be: `node-0`, and so on; one that is restarted begins `node-0-1`.
+    ///
+    /// # Errors
+    /// [`SwarmError`].
+    pub fn start_recorded(
+        options: Options,
+        record: Option<&Path>,
+        progress: Progress<'_>,
+    ) -> Result<Self, SwarmError> {
+        if let Some(path) = record {
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+            let fail = |error| SwarmError::Record(RecordError { path: path.to_owned(), error });
+            made.map_err(fail)?;
+        }
+        let record = record.map(Path::to_owned);
         let started = Instant::now();
         let (mut runners, mut verifiers) = (Vec::new(), Vec::new());
         for core in allowed_cpus().as_slice() {
@@ -196,10 +224,18 @@ impl Swarm {
         for number in 0..options.nodes {
             let runner = &runners[number % runners.len()];
             let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-            members.push(Member::start(runner, Person::drawn(&mut rng), any, &options)?);
+            let file = record.as_ref().map(|dir| dir.join(format!("node-{number}")));
+            members.push(Member::start(runner, Person::drawn(&mut rng), any, file, &options)?);
         }
-        let swarm =
-            Self { options, members, runners, _verifiers: verifiers, started, ended: Vec::new() };
+        let swarm = Self {
+            options,
+            members,
+            runners,
+            _verifiers: verifiers,
+            started,
+            ended: Vec::new(),
+            record,
+        };
         swarm.join(progress)?;
         Ok(swarm)
     }
@@ -291,7 +327,8 @@ impl Swarm {
             let (person, addr) = (member.person.clone(), member.addr);
             self.end(node)?;
             let runner = &self.runners[node % self.runners.len()];
-            self.members[node] = Member::start(runner, person, addr, &self.options)?;
+            let file = self.record.as_ref().map(|dir| dir.join(format!("node-{node}-1")));
+            self.members[node] = Member::start(runner, person, addr, file, &self.options)?;
             self.join_one(node, self.members[(node + 1) % count].addr)?;
             progress("nodes rolled", node + 1, count);
         }
@@ -488,6 +525,7 @@ impl Member {
         runner: &Runner,
         person: Person,
         addr: SocketAddr,
+        record: Option<PathBuf>,
         options: &Options,
     ) -> Result<Self, SwarmError> {
         let sockets = SocketOptions::default();
@@ -507,7 +545,10 @@ impl Member {
             // What is longer than a datagram carries travels by TCP.
             config.store.value_len_max = VALUE_LEN_MAX;
         }
-        let node = Node::new(person.id, config, secret, now_of(Moment::now()));
+        let record = record.map(|path| RecordOptions { path, len_max: RECORD_LEN_MAX_DEFAULT });
+        let hosting = Hosting { record, json_debug: false };
+        let node = hosting.host(person.id, config, secret, now_of(Moment::now()));
+        let node = node.map_err(SwarmError::Record)?;
         let handle = runner.open(node, vec![socket], None).map_err(SwarmError::Datapath)?;
         let handle = handle.map_err(SwarmError::Call)?;
         let serve = |listener| {
@@ -566,6 +607,7 @@ impl fmt::Display for SwarmError {
                 "node {node} did not hand over its values within {} s",
                 DRAIN_TIMEOUT.as_secs()
             ),
+            Self::Record(error) => error.fmt(f),
             Self::Entropy => write!(f, "the host gives no entropy"),
         }
     }

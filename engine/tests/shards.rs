@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use kdht::io::DatapathChoice;
 use kdht::status::Status;
-use kdht::{JoinNews, Launch, NodeHandle, PollPolicy, Runner};
+use kdht::{Hosting, JoinNews, Launch, NodeHandle, PollPolicy, Runner};
 use kdht_core::{Command, Config, Families, Outcome, Rng, TableKind, Value, ValuePublisher};
 use kdht_wire::{
     Body, Emit, Filter, FindValueBody, Flags, Head, Id, Kind, Message, StoreBody, key_of_value,
@@ -42,7 +42,9 @@ impl Sharded {
         let mut config = config.clone();
         config.families.v4 = listen.iter().any(SocketAddr::is_ipv4);
         config.families.v6 = listen.iter().any(SocketAddr::is_ipv6);
-        let launch = Launch::prepare(id, &config, rng.secret(), &listen, is_steered).unwrap();
+        let launch =
+            Launch::prepare(id, &config, rng.secret(), &listen, is_steered, &Hosting::default());
+        let launch = launch.unwrap();
         let start = |_| Runner::start_with(None, DatapathChoice::Auto, PollPolicy::Adaptive);
         let runners: Vec<Runner> =
             (0..config.shards.min(2)).map(start).collect::<Result<_, _>>().unwrap();

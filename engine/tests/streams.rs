@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use kdht::io::{BindReason, Mmsg, MmsgOptions, Moment, Socket, SocketOptions, bind};
 use kdht::status::Status;
 use kdht::stream::{BindBothError, StreamOptions, Streams, bind_both};
-use kdht::{JoinNews, Launch, NodeHandle, Runner, Shard, Tuning, entropy, now_of};
+use kdht::{Hosting, JoinNews, Launch, NodeHandle, Runner, Shard, Tuning, entropy, now_of};
 use kdht_client::{
     Client, Filter, Id, Options, PublisherKey, Value, immutable_value, key_of_string, signed_value,
 };
@@ -199,7 +199,7 @@ fn nodes_themselves_put_and_find_large_values_whichever_shard_they_belong_to() {
     let config = Config { shards: 2, ..small_network_config() };
     let listen = ["127.0.0.1:0".parse().unwrap()];
     let (id, seed) = (Id(entropy().unwrap()), entropy().unwrap());
-    let launch = Launch::prepare(id, &config, seed, &listen, false).unwrap();
+    let launch = Launch::prepare(id, &config, seed, &listen, false, &Hosting::default()).unwrap();
     let entry = launch.listening()[0];
     let (sharded, _streams) = launch.start(&runners).unwrap();
     let news = sharded.join(vec![plain[0].addr.into()]).unwrap();

@@ -81,6 +81,12 @@ impl KeyRing {
         self.keys[0].as_ref()
     }
 
+    /// The other key that verifies, if there is one.
+    #[must_use]
+    pub fn verifying(&self) -> Option<&NetworkKey> {
+        self.keys[1].as_ref()
+    }
+
     /// Whether the network is keyed.
     #[must_use]
     pub fn is_keyed(&self) -> bool {

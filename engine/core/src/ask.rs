@@ -161,8 +161,11 @@ impl Node {
         }
         let rtt_us = now.mono.us_since(pending.sent);
         self.round_trips.measured(rtt_us);
+        self.note_observed(&route.peer, message);
         let answer = Answer { rtt_us, cookie: head.cookie.get() };
-        self.answered(now, &head.sender, &route.peer, &answer);
+        if !self.is_own_endpoint(&route.peer) {
+            self.answered(now, &head.sender, &route.peer, &answer);
+        }
         match pending.purpose {
             Purpose::Probe | Purpose::Cache => {}
             Purpose::Bootstrap => {

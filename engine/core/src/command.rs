@@ -194,6 +194,13 @@ pub enum Event {
         /// The reply; [`crate::seal`] it.
         bytes: Vec<u8>,
     },
+    /// Others see the node at another endpoint than before, or no more at any one.
+    Observed {
+        /// Where they saw it.
+        before: Option<Endpoint>,
+        /// Where they see it; of the same family.
+        after: Option<Endpoint>,
+    },
     /// No bootstrap endpoint answered; it will be tried again.
     JoinFailed {
         /// Endpoints tried.

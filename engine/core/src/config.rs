@@ -1,7 +1,7 @@
 //! What a node is made with.
 
 use kdht_store::Limits;
-use kdht_wire::KeyRing;
+use kdht_wire::{Endpoint, KeyRing};
 
 use crate::contacts::TableKind;
 use crate::throttle::ThrottleConfig;
@@ -49,6 +49,9 @@ pub struct Config {
     pub shards: u8,
     /// Which of them this is, from 0: the top byte of transaction ids.
     pub shard: u8,
+    /// The node's own endpoints, IPv4 and IPv6, where they are not to be learned from what
+    /// others see.
+    pub advertise: [Option<Endpoint>; 2],
 }
 
 impl Default for Config {
@@ -72,6 +75,7 @@ impl Default for Config {
             keys: KeyRing::OPEN,
             shards: 1,
             shard: 0,
+            advertise: [None; 2],
         }
     }
 }

@@ -87,7 +87,7 @@ impl Node {
         join.next = (from + asked.len()) % count;
         let mut waiting = 0;
         for endpoint in asked {
-            if endpoint.is_reachable() {
+            if endpoint.is_reachable() && !self.is_own_endpoint(&endpoint) {
                 let sent = self.ping(now, endpoint, Id::ZERO, Purpose::Bootstrap, out);
                 waiting += usize::from(sent);
             }

@@ -15,6 +15,7 @@ use crate::cookie::Cookies;
 use crate::counters::{Counters, Refusal};
 use crate::drain::Drain;
 use crate::join::Join;
+use crate::observed::Observed;
 use crate::operation::Operations;
 use crate::outbox::{Outbox, Route};
 use crate::parked::Parked;
@@ -62,6 +63,7 @@ pub struct Node {
     /// When contacts are looked over for probes; nothing while all are good.
     pub(crate) probe_at: Option<Nanos>,
     pub(crate) signatures: SignatureBudget,
+    pub(crate) observed: Observed,
     /// What makes it one of several shards; nothing if it is alone.
     pub(crate) sharding: Option<Box<Sharding>>,
     pub(crate) parked: Parked,
@@ -125,6 +127,7 @@ impl Node {
             drain: None,
             probe_at: None,
             signatures: SignatureBudget::default(),
+            observed: Observed::default(),
             sharding,
             parked: Parked::default(),
             jobs: Jobs::default(),

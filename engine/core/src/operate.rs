@@ -70,7 +70,9 @@ impl Node {
         let mut lookup = Lookup::new(target, self.id, alpha, usize::from(self.config.k));
         if !matches!(goal, Goal::Ask { .. }) {
             for contact in self.candidates(&target).as_slice() {
-                lookup.learn(contact, 1);
+                if !self.is_own_endpoint(&contact.endpoint) {
+                    lookup.learn(contact, 1);
+                }
             }
             let reached = self.join.as_ref().and_then(Join::reached);
             if let Some(contact) = reached.filter(|_| matches!(audience, Audience::Join)) {
@@ -125,7 +127,9 @@ impl Node {
             match &message.body {
                 Body::Contacts { contacts, .. } => {
                     told.lacked_value = message.kind == Kind::FindValue;
-                    let usable = |c: &&kdht_wire::Contact| node.has_family_of(&c.endpoint);
+                    let usable = |c: &&kdht_wire::Contact| {
+                        node.has_family_of(&c.endpoint) && !node.is_own_endpoint(&c.endpoint)
+                    };
                     // No reply may flood a lookup.
                     let mut known = crate::closest::Closest::empty();
                     let mut unreachable = 0;

@@ -77,6 +77,35 @@ impl VerifyJob {
     }
 }
 
+/// For whoever records verdicts, and gives them again.
+impl VerifyJob {
+    /// Names the job within its node.
+    #[must_use]
+    pub fn ticket(&self) -> u64 {
+        self.ticket
+    }
+
+    /// The verdict that `proven` was, as [`Verdict::proven`] told.
+    #[must_use]
+    pub fn found(self, proven: Option<Vec<bool>>) -> Verdict {
+        Verdict { ticket: self.ticket, values: self.values, proven }
+    }
+}
+
+impl Verdict {
+    /// The job's name.
+    #[must_use]
+    pub fn ticket(&self) -> u64 {
+        self.ticket
+    }
+
+    /// Which values proved themselves, as far as was looked; nothing: the job was refused.
+    #[must_use]
+    pub fn proven(&self) -> Option<&[bool]> {
+        self.proven.as_deref()
+    }
+}
+
 /// Something set aside.
 #[derive(Debug)]
 enum Waiting {

@@ -128,7 +128,7 @@ impl Node {
         let drawn = self.counters.bytes_out - drawn_before + 2 * self.bare_len() as u64;
         let is_paid = asked.proven || drawn <= asked.reply_len_max as u64;
         let is_node = is_paid && !head.flags().has(Flags::CLIENT) && route.peer.is_reachable();
-        if is_node && self.has_family_of(&route.peer) {
+        if is_node && self.has_family_of(&route.peer) && !self.is_own_endpoint(&route.peer) {
             self.sighted(now, &head.sender, &route.peer, out);
         }
     }

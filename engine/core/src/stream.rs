@@ -77,6 +77,7 @@ pub enum StreamServed {
 #[derive(Clone, Copy, Debug)]
 pub struct StreamCheck {
     keys: KeyRing,
+    checked_s: u32,
     mac: Result<(), MacError>,
     /// Of the first record, if there is one.
     proof: Option<Result<(), Unproven>>,
@@ -92,7 +93,13 @@ impl StreamCheck {
     pub fn of(bytes: &[u8], keys: &KeyRing, unix_s: u32) -> Self {
         let mac = keys.verify(bytes, unix_s);
         let proof = if mac.is_ok() { proof_of(bytes) } else { None };
-        Self { keys: *keys, mac, proof }
+        Self { keys: *keys, checked_s: unix_s, mac, proof }
+    }
+
+    /// The keys and the time that it was made with: the same check of the same bytes.
+    #[must_use]
+    pub fn made_with(&self) -> (KeyRing, u32) {
+        (self.keys, self.checked_s)
     }
 
     /// Whether the message is a member's by the keys of now: those that it was checked

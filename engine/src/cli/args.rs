@@ -49,6 +49,8 @@ pub(crate) enum Command {
     Log(LogArgs),
     /// A prompt for puts, gets and single requests
     Shell(ShellArgs),
+    /// Run a node over what was recorded of one, and compare what comes out
+    Replay(ReplayArgs),
     /// Turn a message's bytes (hexadecimal) into JSON
     Decode(DecodeArgs),
     /// Turn JSON into a message's bytes (hexadecimal)
@@ -65,6 +67,9 @@ pub(crate) struct RunArgs {
     /// Addresses to answer on: one IPv4, one IPv6 or both [default: 0.0.0.0:4000]
     #[arg(long, value_name = "ADDR", num_args = 1..)]
     pub(crate) listen: Vec<String>,
+    /// The node's own address, one of a family at most [default: learned from what others see]
+    #[arg(long, value_name = "ADDR", num_args = 1..)]
+    pub(crate) advertise: Vec<String>,
     /// HOST:PORT of nodes to enter the network through
     #[arg(long, value_name = "ADDR", num_args = 1..)]
     pub(crate) bootstrap: Vec<String>,
@@ -96,6 +101,15 @@ pub(crate) struct RunArgs {
     /// it sleeps, sleep sleeps at once [default: adaptive]
     #[arg(long, value_name = "POLICY")]
     pub(crate) poll: Option<String>,
+    /// Serve requests in JSON, too, for people: never needed by other nodes
+    #[arg(long)]
+    pub(crate) json_debug: bool,
+    /// Record all that goes into the node, for `kdht replay`; the file holds its secrets
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+    /// Bytes that the recording has at most [default: 1073741824]
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) record_max: Option<u64>,
     /// Any other setting, such as node.k=8
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
@@ -298,6 +312,9 @@ pub(crate) struct SwarmArgs {
     /// What the nodes move datagrams with: auto, uring or mmsg
     #[arg(long, value_name = "DATAPATH", default_value = "auto")]
     pub(crate) datapath: String,
+    /// Record each node into a file of this directory, which is made
+    #[arg(long, value_name = "DIR")]
+    pub(crate) record: Option<PathBuf>,
     /// Seed of ids, values and choices [default: random, printed]
     #[arg(long)]
     pub(crate) seed: Option<u64>,
@@ -381,6 +398,15 @@ pub(crate) struct GenerateArgs {
     /// Where to put it; made if missing
     #[arg(value_name = "DIR")]
     pub(crate) directory: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct ReplayArgs {
+    /// What `run --record` or `swarm --record` wrote
+    pub(crate) file: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args)]

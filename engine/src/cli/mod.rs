@@ -5,11 +5,13 @@ mod args;
 mod asker;
 mod codec;
 mod generate;
+mod inherited;
 mod keeper;
 mod log;
 mod lookup;
 mod notify;
 mod operate;
+mod replay;
 mod rpc;
 mod run;
 mod shell;
@@ -67,6 +69,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Reload(args) => operate::reload(&args),
         Command::Log(args) => operate::log(&args),
         Command::Shell(args) => shell::shell(&args),
+        Command::Replay(args) => replay::replay(&args),
         Command::Decode(args) => codec::decode(&args),
         Command::Encode(args) => codec::encode(&args),
         Command::Generate(args) => generate::generate(&args),

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, bounded, never};
 use kdht::control::Asked;
 use kdht::settings::{InEffect, Settings, Source};
 use kdht::state::StateDir;
-use kdht::{Launch, NodeHandle, Runner, VERIFIER_RUNNERS_MAX, Verifier, control};
+use kdht::{Hosting, Launch, NodeHandle, Runner, VERIFIER_RUNNERS_MAX, Verifier, control};
 use kdht_core::Config;
 use kdht_wire::{Endpoint, Id};
 use serde_json::json;
@@ -17,6 +17,7 @@ use signal_hook::iterator::Signals;
 
 use super::Failure;
 use super::args::RunArgs;
+use super::inherited;
 use super::keeper::{Keeper, News};
 use super::log::Log;
 use super::notify::{READY, notify};
@@ -29,7 +30,15 @@ const TASKS_MAX: usize = 16;
 const JOIN_WAIT: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
-    let settings = settings_of(args)?;
+    // First of all: what is inherited must not be mistaken for what is opened here.
+    let inherited = inherited::take()?;
+    let inherited_addrs = inherited.addrs();
+    let read_settings = || {
+        let mut settings = settings_of(args)?;
+        settings.inherit(&inherited_addrs).map_err(Failure::misuse)?;
+        Ok(settings)
+    };
+    let settings = read_settings()?;
     let log = Log::start(&settings.log);
     let in_effect = InEffect::new(settings).map_err(Failure::misuse)?;
     let settings = &in_effect.settings;
@@ -49,11 +58,18 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     }
     let seed = kdht::entropy().map_err(Failure::failed)?;
     let config = Config { verify_apart: true, ..in_effect.config.clone() };
-    let launch = Launch::prepare(id, &config, seed, &settings.listen, settings.is_steered);
+    let hosting = hosting(settings, &config);
+    let launch = if inherited.sockets.is_empty() {
+        Launch::prepare(id, &config, seed, &settings.listen, settings.is_steered, &hosting)
+    } else {
+        let sockets = inherited::with_listeners(inherited)?;
+        Launch::over(id, &config, seed, sockets, &hosting)
+    };
     let launch = launch.map_err(Failure::failed)?;
     let listening = launch.listening().to_vec();
     // A node does not enter the network through itself.
-    bootstrap.retain(|entry| !listening.contains(&entry.socket_addr()));
+    let is_own = |addr: &SocketAddr| listening.contains(addr) || settings.advertise.contains(addr);
+    bootstrap.retain(|entry| !is_own(&entry.socket_addr()));
     let runners = start_runners(settings)?;
     let verifiers = start_verifiers(&runners)?;
     let (node, streams) = launch.start(&runners).map_err(Failure::failed)?;
@@ -62,7 +78,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
         Some(path) => serve_operators(path, &node)?,
         None => never(),
     };
-    announce(args, &id, &listening);
+    announce(args, &id, &listening, &settings.advertise);
     notify(READY);
     let (joined, has_joined) = bounded(1);
     let knows_somebody = !bootstrap.is_empty();
@@ -74,7 +90,6 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     } else {
         never()
     };
-    let read_settings = || settings_of(args);
     let mut keeper = Keeper { node, in_effect, read_settings: &read_settings, log, state, joined };
     let done = keeper.keep(&News { join, signals, tasks, shell });
     terminal.restore();
@@ -86,6 +101,18 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     }
     tracing::info!("stopped");
     done
+}
+
+/// What is done with the node beside running it, with a word on what is unusual.
+fn hosting(settings: &Settings, config: &Config) -> Hosting {
+    let record = settings.record_options();
+    if let Some(record) = &record {
+        tracing::warn!(file = %record.path.display(), "recording, with all secrets");
+    }
+    if settings.json_debug && config.keys.is_keyed() {
+        tracing::warn!("json_debug: a keyed network takes no JSON, which bears no MAC");
+    }
+    Hosting { json_debug: settings.json_debug, record }
 }
 
 /// A thread for each core, or for each shard if there are fewer.
@@ -121,6 +148,9 @@ fn settings_of(args: &RunArgs) -> Result<Settings, Failure> {
     if !args.listen.is_empty() {
         flags.push(("listen", args.listen.join(",")));
     }
+    if !args.advertise.is_empty() {
+        flags.push(("advertise", args.advertise.join(",")));
+    }
     if !args.bootstrap.is_empty() {
         flags.push(("bootstrap", args.bootstrap.join(",")));
     }
@@ -132,6 +162,11 @@ fn settings_of(args: &RunArgs) -> Result<Settings, Failure> {
     flags.extend(args.table.clone().map(|kind| ("table", kind)));
     flags.extend(args.datapath.clone().map(|choice| ("datapath", choice)));
     flags.extend(args.poll.clone().map(|policy| ("poll", policy)));
+    flags.extend(args.record.as_ref().map(|file| ("record", path(file))));
+    flags.extend(args.record_max.map(|bytes| ("record_max", bytes.to_string())));
+    if args.json_debug {
+        flags.push(("json_debug", true.to_string()));
+    }
     for setting in &args.set {
         let pair = setting.split_once('=');
         let (key, value) =
@@ -174,10 +209,15 @@ fn start_shell(
     Ok(ended)
 }
 
-fn announce(args: &RunArgs, id: &Id, listening: &[SocketAddr]) {
-    let listening: Vec<String> = listening.iter().map(ToString::to_string).collect();
+fn announce(args: &RunArgs, id: &Id, listening: &[SocketAddr], own: &[SocketAddr]) {
+    let text = |addrs: &[SocketAddr]| addrs.iter().map(ToString::to_string).collect();
+    let (listening, own): (Vec<String>, Vec<String>) = (text(listening), text(own));
     if args.json {
-        show::line(&json!({ "id": id.to_string(), "listen": listening }).to_string());
+        let mut line = json!({ "id": id.to_string(), "listen": listening });
+        if !own.is_empty() {
+            line["advertise"] = json!(own);
+        }
+        show::line(&line.to_string());
     } else {
         show::line(&format!("node {id} listening on {}", listening.join(" and ")));
     }

@@ -69,7 +69,8 @@ fn lines_of(status: &Json) -> Vec<String> {
 /// A metric's number, or its total and what is not zero of it by label.
 fn metric_lines(metric: &Metric, name: &str, status: &Json) -> Vec<String> {
     if metric.kind == MetricKind::Info {
-        let text = status[metric.path].as_str().unwrap_or_default();
+        let text = metric.text(status);
+        let text = if text.is_empty() { "-" } else { text.as_str() };
         return vec![format!("{name:NAME_LEN$}{text}")];
     }
     let samples = metric.samples(status);

@@ -36,7 +36,8 @@ pub(crate) fn swarm(args: &SwarmArgs) -> Result<(), Failure> {
         bar.set_position(done as u64);
     };
     let failed = |error| Failure::Failed(format!("swarm with --seed {seed}: {error}"));
-    let mut swarm = Swarm::start(options, &progress).map_err(failed)?;
+    let mut swarm =
+        Swarm::start_recorded(options, args.record.as_deref(), &progress).map_err(failed)?;
     let exercise = swarm.exercise(&progress).map_err(failed)?;
     bar.finish_and_clear();
     let report = if args.keep {

@@ -15,6 +15,7 @@ mod control;
 mod datapath;
 mod drafts;
 mod drain;
+mod inherit;
 mod messages;
 mod mmsg;
 mod name;
@@ -34,6 +35,7 @@ pub(crate) use adopt::adopt;
 pub use choice::{DatapathChoice, DatapathKind, OpenError, UnknownDatapath};
 pub use clock::Moment;
 pub use datapath::{Datagram, Datapath, DatapathCounters, Received, SharedFd};
+pub use inherit::{INHERITED_MAX, InheritError, InheritReason, Inherited, inherited};
 pub use mmsg::{
     BATCH_COUNT_MAX, Mmsg, MmsgBatch, MmsgError, MmsgOptions, MmsgOutbox, RECEIVE_LEN_MAX,
     SOCKET_COUNT_MAX,

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::io::Errno;
@@ -61,40 +62,61 @@ fn open(addr: SocketAddr, options: &SocketOptions, is_shared: bool) -> Result<So
     let family = if addr.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let fd = rustix::net::socket_with(family, SocketType::DGRAM, flags, Some(ipproto::UDP))?;
-    if addr.is_ipv4() {
-        set_flag(&fd, libc::IPPROTO_IP, libc::IP_PKTINFO)?;
-    } else {
+    if addr.is_ipv6() {
         sockopt::set_ipv6_v6only(&fd, true)?;
-        set_flag(&fd, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO)?;
     }
-    // Only a counter is lost where the host does not tell of drops.
-    let _ = set_flag(&fd, libc::SOL_SOCKET, libc::SO_RXQ_OVFL);
-
-    // A smaller buffer than asked loses datagrams under load but breaks nothing, and the
-    // host's limit is the host's to set.
-    let len = options.receive_buffer_len;
-    if sockopt::set_socket_recv_buffer_size_force(&fd, len).is_err() {
-        let _ = sockopt::set_socket_recv_buffer_size(&fd, len);
-    }
-    let len = options.send_buffer_len;
-    if sockopt::set_socket_send_buffer_size_force(&fd, len).is_err() {
-        let _ = sockopt::set_socket_send_buffer_size(&fd, len);
-    }
-
+    prepare(&fd, addr.is_ipv4(), options)?;
     if is_shared {
         sockopt::set_socket_reuseport(&fd, true)?;
     }
     rustix::net::bind(&fd, &addr)?;
     let local_addr = SocketAddr::try_from(rustix::net::getsockname(&fd)?)?;
-    Ok(Socket {
-        local_addr,
-        receive_buffer_len: sockopt::socket_recv_buffer_size(&fd)?,
-        send_buffer_len: sockopt::socket_send_buffer_size(&fd)?,
-        fd: Arc::new(fd),
-    })
+    Socket::of_prepared(fd, local_addr)
+}
+
+/// Asks for all that a socket is to tell with each datagram, and for its buffers.
+fn prepare(fd: &OwnedFd, is_v4: bool, options: &SocketOptions) -> Result<(), Errno> {
+    if is_v4 {
+        set_flag(fd, libc::IPPROTO_IP, libc::IP_PKTINFO)?;
+    } else {
+        set_flag(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO)?;
+    }
+    // Only a counter is lost where the host does not tell of drops.
+    let _ = set_flag(fd, libc::SOL_SOCKET, libc::SO_RXQ_OVFL);
+
+    // A smaller buffer than asked loses datagrams under load but breaks nothing, and the
+    // host's limit is the host's to set.
+    let len = options.receive_buffer_len;
+    if sockopt::set_socket_recv_buffer_size_force(fd, len).is_err() {
+        let _ = sockopt::set_socket_recv_buffer_size(fd, len);
+    }
+    let len = options.send_buffer_len;
+    if sockopt::set_socket_send_buffer_size_force(fd, len).is_err() {
+        let _ = sockopt::set_socket_send_buffer_size(fd, len);
+    }
+    Ok(())
 }
 
 impl Socket {
+    /// A socket that somebody else bound to `local_addr`.
+    pub(super) fn of_bound(
+        fd: OwnedFd,
+        local_addr: SocketAddr,
+        options: &SocketOptions,
+    ) -> Result<Self, Errno> {
+        prepare(&fd, local_addr.is_ipv4(), options)?;
+        Self::of_prepared(fd, local_addr)
+    }
+
+    fn of_prepared(fd: OwnedFd, local_addr: SocketAddr) -> Result<Self, Errno> {
+        Ok(Self {
+            local_addr,
+            receive_buffer_len: sockopt::socket_recv_buffer_size(&fd)?,
+            send_buffer_len: sockopt::socket_send_buffer_size(&fd)?,
+            fd: Arc::new(fd),
+        })
+    }
+
     /// Where it listens, with the port the host chose if none was asked.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {

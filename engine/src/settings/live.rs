@@ -44,6 +44,7 @@ impl InEffect {
         let (old, new) = (&self.settings, &wanted.settings);
         let texts = [
             ("listen", old.listen != new.listen),
+            ("advertise", old.advertise != new.advertise),
             ("bootstrap", old.bootstrap != new.bootstrap),
             ("state", old.state != new.state),
             ("network_key", self.config.keys != wanted.config.keys),
@@ -53,6 +54,9 @@ impl InEffect {
             ("table", self.config.table != wanted.config.table),
             ("datapath", old.datapath != new.datapath),
             ("poll", old.poll != new.poll),
+            ("json_debug", old.json_debug != new.json_debug),
+            ("record", old.record != new.record),
+            ("record_max", old.record_max != new.record_max),
             ("log", old.log != new.log),
             ("drain_s", old.drain_s != new.drain_s),
             (ACCEPT_PLAIN, self.config.accept_plain != wanted.config.accept_plain),
@@ -98,6 +102,7 @@ mod tests {
         let mut all: Vec<_> = KEYS.iter().map(|key| (key.name, other(key).to_string())).collect();
         for (name, value) in [
             ("listen", "127.0.0.1:7"),
+            ("advertise", "127.0.0.1:7"),
             ("bootstrap", "127.0.0.1:7"),
             ("state", "/nonexistent"),
             ("cores", "0"),
@@ -106,6 +111,9 @@ mod tests {
             ("table", "wide:1000"),
             ("datapath", "mmsg"),
             ("poll", "busy"),
+            ("json_debug", "true"),
+            ("record", "/nonexistent"),
+            ("record_max", "5000"),
             ("log", "debug"),
             ("drain_s", "77"),
             (ACCEPT_PLAIN, "true"),

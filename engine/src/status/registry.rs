@@ -32,7 +32,8 @@ pub enum MetricKind {
     Counter,
     /// Goes up and down.
     Gauge,
-    /// A text that does not change; it is the value of a label of the path's name.
+    /// A text, or several with commas between them, that hardly ever changes; it is the
+    /// value of a label of the path's name.
     Info,
 }
 
@@ -64,6 +65,8 @@ macro_rules! metrics {
 pub const METRICS: &[Metric] = metrics![
     "id", "kdht_node", Info, "", [], "The node's id";
     "unix_s", "kdht_clock_seconds", Gauge, "seconds", [], "When this was read: seconds since 1970, modulo 2^32";
+    "advertise", "kdht_advertise", Info, "", [], "The node's own endpoints, as it was told";
+    "observed", "kdht_observed", Info, "", [], "Where others see the node";
     "messages.requests_in.*", "kdht_request_in_messages", Counter, "messages", ["kind"], "Requests got that were served or refused by name";
     "messages.requests_out.*", "kdht_request_out_messages", Counter, "messages", ["kind"], "Requests sent";
     "messages.replies_in.*", "kdht_reply_in_messages", Counter, "messages", ["kind"], "Replies got that matched a request";
@@ -130,6 +133,19 @@ impl Metric {
         format!("{}{end}", self.name)
     }
 
+    /// An info's text in a [`Status`] as JSON; empty where there is none.
+    #[must_use]
+    pub fn text(&self, status: &Json) -> String {
+        match &status[self.path] {
+            Json::String(text) => text.clone(),
+            Json::Array(texts) => {
+                let texts: Vec<&str> = texts.iter().filter_map(Json::as_str).collect();
+                texts.join(", ")
+            }
+            _ => String::new(),
+        }
+    }
+
     /// Its numbers in a [`Status`] as JSON, in the order of their labels; none of an info.
     #[must_use]
     pub fn samples(&self, status: &Json) -> Vec<Sample> {
@@ -173,8 +189,8 @@ pub fn openmetrics(status: &Status) -> Result<String, serde_json::Error> {
         }
         let _ = writeln!(text, "# HELP {name} {}", metric.help);
         if metric.kind == MetricKind::Info {
-            let value = status[metric.path].as_str().unwrap_or_default();
-            let _ = writeln!(text, "{sample_name}{{{}=\"{}\"}} 1", metric.path, escaped(value));
+            let value = escaped(&metric.text(&status));
+            let _ = writeln!(text, "{sample_name}{{{}=\"{value}\"}} 1", metric.path);
         }
         for sample in metric.samples(&status) {
             let pair = |(name, value): (&&str, &String)| format!("{name}=\"{}\"", escaped(value));
@@ -246,6 +262,7 @@ fn escaped(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hosted::Hosted;
     use crate::io::DatapathCounters;
     use crate::mesh::MeshCounters;
     use kdht_core::{Config, Nanos, Node, Now};
@@ -254,7 +271,9 @@ mod tests {
     fn fresh() -> Status {
         let now = Now { mono: Nanos(0), unix_s: 7 };
         let node = Node::new(Id([0xab; 20]), Config::default(), [1; 16], now);
-        Status::of(&node, &DatapathCounters::default(), MeshCounters::default(), now)
+        let node = Hosted::from(node);
+        let (datapath, mesh) = (DatapathCounters::default(), MeshCounters::default());
+        Status::of(&node, &datapath, mesh, now).with_host(&node)
     }
 
     /// The path of every number in a JSON tree.

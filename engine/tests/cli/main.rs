@@ -2,13 +2,16 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod daemon;
+mod endpoints;
 mod generate;
 mod hostile;
+mod inherited;
 mod leaving;
 mod misuse;
 mod network;
 mod python;
 mod reading;
+mod recording;
 mod reload;
 mod shell;
 mod swarm;

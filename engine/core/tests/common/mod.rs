@@ -186,6 +186,13 @@ impl Net {
         self.places[at].endpoint
     }
 
+    /// From now on the node is seen at `endpoint`, as behind a NAT that forgot it.
+    pub(crate) fn renumber(&mut self, at: usize, endpoint: Endpoint) {
+        let old = std::mem::replace(&mut self.places[at].endpoint, endpoint);
+        self.by_endpoint.remove(&old);
+        self.by_endpoint.insert(endpoint, at);
+    }
+
     pub(crate) fn at_endpoint(&self, endpoint: &Endpoint) -> Option<usize> {
         self.by_endpoint.get(endpoint).copied()
     }

@@ -11,6 +11,7 @@ mod joining;
 mod keyed;
 mod lookups;
 mod memory;
+mod observed;
 mod order;
 mod recursion;
 mod sharding;

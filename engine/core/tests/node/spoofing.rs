@@ -45,6 +45,7 @@ fn a_reply_of_a_wrong_port_address_id_transaction_or_kind_changes_nothing() {
         let members: Vec<String> = solo.node.members().map(|peer| format!("{peer:?}")).collect();
         (members, solo.node.poll_timeout(), solo.node.operations())
     };
+    while solo.node.poll_event().is_some() {}
     let before = fingerprint(&solo);
     solo.now.mono = solo.now.mono.plus_ms(30);
     for (count, (what, from, bytes)) in spoofs.iter().enumerate() {
