@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::show::addr;
+use super::tune::TuneArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kdht::settings::DRAIN_S_MAX;
 
@@ -51,6 +52,8 @@ pub(crate) enum Command {
     Shell(ShellArgs),
     /// Run a node over what was recorded of one, and compare what comes out
     Replay(ReplayArgs),
+    /// Hold the host's settings against a profile; apply it, put the old ones back
+    Tune(TuneArgs),
     /// Turn a message's bytes (hexadecimal) into JSON
     Decode(DecodeArgs),
     /// Turn JSON into a message's bytes (hexadecimal)

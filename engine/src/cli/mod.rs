@@ -18,6 +18,7 @@ mod shell;
 mod show;
 mod stat;
 mod swarm;
+mod tune;
 mod value;
 
 use std::process::ExitCode;
@@ -70,6 +71,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Log(args) => operate::log(&args),
         Command::Shell(args) => shell::shell(&args),
         Command::Replay(args) => replay::replay(&args),
+        Command::Tune(args) => tune::tune(&args),
         Command::Decode(args) => codec::decode(&args),
         Command::Encode(args) => codec::encode(&args),
         Command::Generate(args) => generate::generate(&args),
