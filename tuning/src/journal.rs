@@ -137,7 +137,7 @@ impl Journal {
         let read = (&journal.file).take(JOURNAL_LEN_MAX).read_to_string(&mut text);
         read.map_err(|error| journal.failed(error))?;
         // The last line was cut short if it does not end: its write was never begun.
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
         for (at, line) in whole.lines().enumerate() {
             let entry = serde_json::from_str(line);
             let is_ours = |entry: &Entry| match entry {

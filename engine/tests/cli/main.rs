@@ -15,3 +15,4 @@ mod recording;
 mod reload;
 mod shell;
 mod swarm;
+mod tune;

@@ -52,8 +52,8 @@ fn inside(directory: &std::path::Path) {
     let cores = Some("0-1".parse().unwrap());
     let host = Host::new(root.clone(), cores, Some("lo".to_owned())).unwrap();
     let names = [
-        "/proc/sys/net/ipv4/udp_rmem_min",
         "/proc/sys/net/ipv4/udp_early_demux",
+        "/proc/sys/net/ipv4/udp_rmem_min",
         "/sys/class/net/lo/gro_flush_timeout",
         "/sys/class/net/lo/napi_defer_hard_irqs",
         "/sys/class/net/lo/queues/rx-0/rps_cpus",

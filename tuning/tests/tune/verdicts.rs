@@ -144,7 +144,7 @@ fn checking_and_planning_write_nothing() {
         let tree = tree(name);
         let before = files(tree.path());
         for profile in Profile::ALL {
-            check(tree.path(), "", profile).plan();
+            let _ = check(tree.path(), "", profile).plan();
         }
         assert!(changed(&before, &files(tree.path())).is_empty(), "{name}");
         assert!(!tree.path().join("var").exists());
