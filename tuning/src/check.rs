@@ -150,6 +150,9 @@ impl Check {
             if let Some(advice) = &found.advice {
                 let _ = writeln!(text, "         how: {advice}");
             }
+            if !found.writes.is_empty() {
+                let _ = writeln!(text, "         how: apply writes {} files", found.writes.len());
+            }
             if let Some(words) = &found.reboot {
                 let _ = writeln!(text, "         how: restart with {words}");
             }
