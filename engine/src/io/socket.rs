@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
@@ -37,7 +38,14 @@ pub struct Socket {
     send_buffer_len: usize,
 }
 
-/// Binds a UDP socket to `addr`; port 0 lets the host choose.
+/// How long a port may be in use by a process that has ended: the kernel takes an io_uring
+/// apart, and closes the sockets in it, some time after the process is gone.
+const RELEASE_MAX: Duration = Duration::from_secs(2);
+/// Between two tries to have such a port.
+const RELEASE_STEP: Duration = Duration::from_millis(20);
+
+/// Binds a UDP socket to `addr`; port 0 lets the host choose. A port in use is tried again
+/// for two seconds.
 ///
 /// Buffer sizes are asked past the host's limit first, which takes a privilege, then within
 /// it; whatever the kernel gives is kept and can be read from the socket.
@@ -50,7 +58,15 @@ pub fn bind(addr: SocketAddr, options: &SocketOptions) -> Result<Socket, BindErr
         IpAddr::V4(ip) => SocketAddr::from((ip, addr.port())),
         IpAddr::V6(_) => addr,
     };
-    open(addr, options, false).map_err(|errno| BindError::of(addr, errno))
+    let deadline = Instant::now() + RELEASE_MAX;
+    loop {
+        match open(addr, options, false) {
+            Err(Errno::ADDRINUSE) if addr.port() != 0 && Instant::now() < deadline => {
+                std::thread::sleep(RELEASE_STEP);
+            }
+            bound => return bound.map_err(|errno| BindError::of(addr, errno)),
+        }
+    }
 }
 
 /// As [`bind`], to an address that other sockets of this kind may hold, too.
