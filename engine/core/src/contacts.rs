@@ -1,5 +1,6 @@
 //! The contacts of one address family, in a table of either kind.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use kdht_wire::{Contact, Endpoint, Id};
@@ -30,7 +31,8 @@ const WIDE_REFRESH: usize = 32;
 #[derive(Debug)]
 pub(crate) enum Contacts {
     Buckets(Table),
-    Wide(WideTable),
+    /// Boxed, so that the many nodes with buckets pay nothing for it.
+    Wide(Box<WideTable>),
 }
 
 /// A wide table, and what changed in it.
@@ -56,7 +58,8 @@ impl Contacts {
             TableKind::KBucket => Self::Buckets(Table::new(own, bucket_size, contacts_max)),
             TableKind::Wide(max) => {
                 let max = if contacts_max == 0 { 0 } else { max as usize };
-                Self::Wide(WideTable { wide: Wide::new(own, max), change: wide::Change::None })
+                let (wide, change) = (Wide::new(own, max), wide::Change::None);
+                Self::Wide(Box::new(WideTable { wide, change }))
             }
         }
     }
@@ -172,7 +175,8 @@ impl Contacts {
     pub(crate) fn fill(&self) -> Fill {
         match self {
             Self::Buckets(table) => table.fill(),
-            Self::Wide(WideTable { wide, .. }) => {
+            Self::Wide(table) => {
+                let wide = &table.wide;
                 let doubtful = wide.len() - wide.good();
                 Fill { good: wide.good(), doubtful, ..Fill::default() }
             }

@@ -150,11 +150,8 @@ impl Node {
     /// Keeps α refreshing lookups running, and ends the join when none is left.
     fn refresh_next(&mut self, now: Now, out: &mut dyn Outbox) {
         for _ in 0..REFRESH_MAX {
-            let Some(Join { state: State::Refreshing { targets, running }, .. }) =
-                self.join.as_mut()
-            else {
-                return;
-            };
+            let Some(join) = self.join.as_mut() else { return };
+            let State::Refreshing { targets, running } = &mut join.state else { return };
             if *running >= usize::from(self.config.alpha.max(1)) {
                 return;
             }

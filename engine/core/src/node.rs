@@ -58,7 +58,7 @@ pub struct Node {
     pub(crate) operations: Operations,
     pub(crate) events: VecDeque<Event>,
     pub(crate) counters: Counters,
-    pub(crate) join: Option<Join>,
+    pub(crate) join: Option<Box<Join>>,
     pub(crate) drain: Option<Drain>,
     /// When contacts are looked over for probes; nothing while all are good.
     pub(crate) probe_at: Option<Nanos>,
@@ -183,7 +183,7 @@ impl Node {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Nanos> {
         let expiry = self.store.next_expiry_s().map(|s| Nanos(0).plus_ms(s * 1_000));
-        let join = self.join.as_ref().and_then(Join::retry_at);
+        let join = self.join.as_ref().and_then(|join| join.retry_at());
         let drain = self.drain.as_ref().and_then(Drain::next_at);
         let due = Some(self.requests.next_due()).filter(|due| due.0 != u64::MAX);
         let parked = self.parked.next_due();
@@ -213,7 +213,7 @@ impl Node {
     /// Enters the network through whichever of `bootstrap` answers, and tries again with
     /// growing pauses until one does. Ends in [`Event::Joined`].
     pub fn join(&mut self, now: Now, bootstrap: &[Endpoint], out: &mut dyn Outbox) {
-        self.join = Some(Join::new(bootstrap, now.mono));
+        self.join = Some(Box::new(Join::new(bootstrap, now.mono)));
         self.continue_join(now, out);
     }
 

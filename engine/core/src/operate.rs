@@ -7,7 +7,6 @@ use crate::ask::{Ask, AskBody};
 use crate::bucket::MEMBERS_MAX;
 use crate::command::{Command, CommandError, Event, OperationId, Outcome, Report, Request, Stored};
 use crate::find_value::holder_is_lost;
-use crate::join::Join;
 use crate::lookup::{Answered, Candidate, Lookup};
 use crate::node::Node;
 use crate::operation::{Audience, Found, Goal, Operation, OperationKey, PutPhase};
@@ -74,7 +73,7 @@ impl Node {
                     lookup.learn(contact, 1);
                 }
             }
-            let reached = self.join.as_ref().and_then(Join::reached);
+            let reached = self.join.as_ref().and_then(|join| join.reached());
             if let Some(contact) = reached.filter(|_| matches!(audience, Audience::Join)) {
                 lookup.learn(&contact, 1);
             }
