@@ -128,12 +128,12 @@ impl Lookup {
             return false;
         }
         if self.candidates.len() >= CANDIDATES_MAX {
-            // The farthest makes room, unless it is the newcomer, or a request to it is
+            // The farthest makes room, unless the newcomer is as far, or a request to it is
             // under way whose answer must still find it.
             let last_is_idle = self.candidates.last().is_some_and(|c| {
                 matches!(c.standing, Standing::Known | Standing::Answered | Standing::Failed)
             });
-            if at == self.candidates.len() || !last_is_idle {
+            if at + count == self.candidates.len() || !last_is_idle {
                 return false;
             }
             self.candidates.pop();
@@ -294,6 +294,19 @@ mod tests {
         assert!(lookup.is_done());
         let found: Vec<_> = lookup.closest().map(|c| c.endpoint).collect();
         assert_eq!(found, [truth.endpoint]);
+    }
+
+    #[test]
+    fn a_second_endpoint_of_the_farthest_finds_no_room_in_a_full_list() {
+        let mut lookup = lookup();
+        for id in 10..=200 {
+            lookup.learn(&contact(id, &format!("127.0.0.1:{id}")), 1);
+        }
+        assert_eq!(lookup.candidates().len(), CANDIDATES_MAX);
+        let farthest = lookup.candidates()[CANDIDATES_MAX - 1];
+        let other = Contact::new(farthest.id, contact(1, "127.0.0.2:9").endpoint);
+        assert!(!lookup.learn(&other, 1));
+        assert_eq!(lookup.candidates().len(), CANDIDATES_MAX);
     }
 
     #[test]
