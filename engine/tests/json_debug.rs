@@ -2,11 +2,13 @@
 //! more bytes than they may draw.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
+mod common;
+
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use kdht::io::{DatapathChoice, Moment, SocketOptions, bind};
-use kdht::{Hosted, Hosting, Launch, NodeHandle, PollPolicy, Runner, now_of};
+use kdht::io::{Moment, SocketOptions, bind};
+use kdht::{Hosted, Hosting, Launch, NodeHandle, Runner, now_of};
 use kdht_core::{Config, NS_PER_MS, Nanos, Now, Outbox, Rng, Route};
 use kdht_wire::json::{from_json, to_json};
 use kdht_wire::{
@@ -28,7 +30,7 @@ struct Bench {
 
 impl Bench {
     fn of(count: u8, json_debug: bool, config: &Config) -> Self {
-        let runner = Runner::start_with(None, DatapathChoice::Mmsg, PollPolicy::Sleep).unwrap();
+        let runner = common::runner();
         let mut addr = None;
         let mut handles = Vec::new();
         for number in 0..count {
@@ -162,7 +164,7 @@ fn a_store_by_json_takes_a_cookie_and_is_found_by_both() {
 
 #[test]
 fn any_shard_takes_json_for_every_other() {
-    let runner = Runner::start_with(None, DatapathChoice::Mmsg, PollPolicy::Sleep).unwrap();
+    let runner = common::runner();
     let config = Config { shards: 3, ..Config::default() };
     let hosting = Hosting { json_debug: true, record: None };
     let listen = ["127.0.0.1:0".parse().unwrap()];

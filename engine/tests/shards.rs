@@ -2,14 +2,15 @@
 //! and what the kernel does not steer the shards hand over.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
+mod common;
+
 use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use kdht::io::DatapathChoice;
 use kdht::status::Status;
-use kdht::{Hosting, JoinNews, Launch, NodeHandle, PollPolicy, Runner};
+use kdht::{Hosting, JoinNews, Launch, NodeHandle, Runner};
 use kdht_core::{Command, Config, Families, Outcome, Rng, TableKind, Value, ValuePublisher};
 use kdht_wire::{
     Body, Emit, Filter, FindValueBody, Flags, Head, Id, Kind, Message, StoreBody, key_of_value,
@@ -45,9 +46,7 @@ impl Sharded {
         let launch =
             Launch::prepare(id, &config, rng.secret(), &listen, is_steered, &Hosting::default());
         let launch = launch.unwrap();
-        let start = |_| Runner::start_with(None, DatapathChoice::Auto, PollPolicy::Adaptive);
-        let runners: Vec<Runner> =
-            (0..config.shards.min(2)).map(start).collect::<Result<_, _>>().unwrap();
+        let runners: Vec<Runner> = (0..config.shards.min(2)).map(|_| common::runner()).collect();
         let addrs = launch.listening().to_vec();
         let (node, streams) = launch.start(&runners).unwrap();
         Self { node, addrs, id, _runners: runners, _streams: streams }

@@ -313,7 +313,7 @@ pub(crate) struct SwarmArgs {
     #[arg(long)]
     pub(crate) keep: bool,
     /// What the nodes move datagrams with: auto, uring or mmsg
-    #[arg(long, value_name = "DATAPATH", default_value = "auto")]
+    #[arg(long, value_name = "DATAPATH", default_value = "auto", env = "KDHT_DATAPATH")]
     pub(crate) datapath: String,
     /// Record each node into a file of this directory, which is made
     #[arg(long, value_name = "DIR")]

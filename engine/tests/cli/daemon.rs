@@ -148,10 +148,19 @@ impl Drop for Daemon {
 /// The command under test, with nothing of the tester's own settings.
 pub(crate) fn kdht() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kdht"));
+    without_settings(&mut command);
+    command
+}
+
+/// Takes the tester's own settings from a command's environment. What `KDHT_TEST_DATAPATH`
+/// names is its datapath, so that the same tests run on each.
+pub(crate) fn without_settings(command: &mut Command) {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("KDHT_")) {
         command.env_remove(name);
     }
-    command
+    if let Ok(datapath) = std::env::var("KDHT_TEST_DATAPATH") {
+        command.env("KDHT_DATAPATH", datapath);
+    }
 }
 
 /// Runs `kdht` with a publisher key below `home`.

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value as Json;
 
-use crate::daemon::{kdht, run};
+use crate::daemon::{kdht, run, without_settings};
 
 /// Opens the sockets that its first argument names, hands them over as descriptors from 3
 /// on, and becomes the command that follows. `%` in the command is the first one's address.
@@ -46,9 +46,7 @@ fn manager(sockets: &str, args: &[&str]) -> Command {
     let node = kdht();
     command.arg("-c").arg(MANAGER).arg(sockets).arg(node.get_program());
     command.args(["run", "--json"]).args(args).stdin(Stdio::null());
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("KDHT_")) {
-        command.env_remove(name);
-    }
+    without_settings(&mut command);
     command
 }
 
