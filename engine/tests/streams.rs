@@ -153,6 +153,8 @@ fn is_ended(stream: &mut TcpStream) {
             Ok(0) => return,
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::ConnectionReset => return,
+            // By a signal for the executor's thread.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => panic!("still open: {error}"),
         }
     }
@@ -372,8 +374,13 @@ fn p99_us(host: &Host, length: Duration) -> u64 {
     while Instant::now() < end {
         let begin = Instant::now();
         socket.send(&ping).unwrap();
-        let is_answered = socket.recv(&mut reply).is_ok();
-        let trip = if is_answered { begin.elapsed() } else { Duration::from_secs(1) };
+        let received = loop {
+            match socket.recv(&mut reply) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                received => break received,
+            }
+        };
+        let trip = received.map_or(Duration::from_secs(1), |_| begin.elapsed());
         trips.push(u64::try_from(trip.as_micros()).unwrap());
         std::thread::sleep(Duration::from_micros(500));
     }
