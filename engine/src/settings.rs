@@ -107,6 +107,9 @@ macro_rules! keys {
 pub const KEYS: &[Key] = keys![
     "node.k", "contacts", 1, 20, k, "replicas of a value and size of a bucket; the whole network's";
     "node.alpha", "requests", 1, 20, alpha, "more make lookups faster and costlier";
+    "node.b", "bits", 1, 5, b, "more make lookups shorter and tables larger: (2^b - 1)/b times";
+    "caps.bucket", "contacts", 1, 2_048, bucket_group_max, "share of one IP group (/24, /64) in a bucket; 28 and more: no cap";
+    "caps.table", "contacts", 1, 2_048, table_group_max, "share of one IP group (/24, /64) in a table; 2048: no cap";
     "node.contacts_max", "contacts", 20, 2_048, contacts_max, "memory of a table, 68 bytes each";
     "node.pending_max", "requests", 16, 65_535, pending_max, "own requests in flight";
     "node.operations_max", "operations", 4, 16_384, operations_max, "lookups and puts at once";
@@ -130,7 +133,33 @@ pub const KEYS: &[Key] = keys![
     "store.lifetime_s_max", "s", 1, 86_400, store.lifetime_s_max, "longest time that a value is held";
 ];
 
-/// The one setting that is not a number, but true or false.
+/// A setting that is true or false.
+pub struct Flag {
+    /// Its name in the file.
+    pub name: &'static str,
+    /// Why one would change it.
+    pub why: &'static str,
+    read: fn(&Config) -> bool,
+    write: fn(&mut Config, bool),
+}
+
+/// Every setting that is true or false.
+pub const FLAGS: &[Flag] = &[
+    Flag {
+        name: ACCEPT_PLAIN,
+        why: "store values that nothing proves; true in a keyed network",
+        read: |config| config.accept_plain,
+        write: |config, value| config.accept_plain = value,
+    },
+    Flag {
+        name: "caps.private",
+        why: "count private addresses for their IP group in a keyed network, too",
+        read: |config| config.caps_private,
+        write: |config, value| config.caps_private = value,
+    },
+];
+
+/// The flag whose default depends on another setting.
 const ACCEPT_PLAIN: &str = "node.accept_plain";
 
 /// What is wrong with the settings.
@@ -291,8 +320,9 @@ impl Settings {
                 continue;
             }
             let lower = short.to_lowercase();
-            let keys = KEYS.iter().map(|key| key.name).chain([ACCEPT_PLAIN]);
-            let dotted = keys.into_iter().find(|key| key.replace('.', "_") == lower);
+            let mut keys =
+                KEYS.iter().map(|key| key.name).chain(FLAGS.iter().map(|flag| flag.name));
+            let dotted = keys.find(|key| key.replace('.', "_") == lower);
             match dotted {
                 Some(key) => self.set(key, &value, &source)?,
                 None if TEXTS.contains(&lower.as_str()) => self.set(&lower, &value, &source)?,
@@ -382,13 +412,13 @@ impl Settings {
                 self.drain_s = seconds.ok_or_else(|| wrong(format!("0 to {DRAIN_S_MAX} s")))?;
                 Ok(())
             }
-            ACCEPT_PLAIN => {
-                self.node.accept_plain =
-                    text.parse().map_err(|_| wrong("true or false".to_owned()))?;
-                self.plain_was_set = true;
-                Ok(())
-            }
             _ => {
+                if let Some(flag) = FLAGS.iter().find(|flag| flag.name == key) {
+                    let value = text.parse().map_err(|_| wrong("true or false".to_owned()))?;
+                    (flag.write)(&mut self.node, value);
+                    self.plain_was_set |= key == ACCEPT_PLAIN;
+                    return Ok(());
+                }
                 let Some(known) = KEYS.iter().find(|known| known.name == key) else {
                     let (key, source) = (key.to_owned(), source.clone());
                     return Err(SettingsError::Unknown { key, source });
@@ -614,6 +644,20 @@ impl Key {
     }
 }
 
+impl Flag {
+    /// What it is in `config`.
+    #[must_use]
+    pub fn value(&self, config: &Config) -> bool {
+        (self.read)(config)
+    }
+}
+
+impl fmt::Debug for Flag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Flag({})", self.name)
+    }
+}
+
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Key({})", self.name)
@@ -636,7 +680,7 @@ impl fmt::Display for SettingsError {
             Self::File { path, why } => write!(f, "{}: {why}", path.display()),
             Self::Unknown { key, source } => {
                 write!(f, "`{key}`, set {source}, is not a setting; the settings are ")?;
-                let names = TEXTS.iter().copied().chain([ACCEPT_PLAIN]);
+                let names = TEXTS.iter().copied().chain(FLAGS.iter().map(|flag| flag.name));
                 let names: Vec<_> = names.chain(KEYS.iter().map(|key| key.name)).collect();
                 f.write_str(&names.join(", "))
             }

@@ -48,6 +48,12 @@ pub struct Status {
     /// Signatures of values.
     #[serde(default)]
     pub signatures: Signatures,
+    /// Outages of the node's own network that ended.
+    #[serde(default)]
+    pub outages: u64,
+    /// Failures of contacts that were not counted, since nothing at all came in.
+    #[serde(default)]
+    pub failures_forgiven: u64,
     /// The routing tables.
     pub table: Tables,
     /// What the store holds.
@@ -158,6 +164,20 @@ pub struct TableFill {
     pub stale: usize,
     /// Contacts in replacement caches.
     pub replacements: usize,
+    /// Contacts that were not kept.
+    #[serde(default)]
+    pub refused: RefusedContacts,
+}
+
+/// Contacts that a table did not keep, by reason.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct RefusedContacts {
+    /// Their IP group has its share of the bucket.
+    pub bucket_group: u64,
+    /// Their IP group has its share of the table.
+    pub table_group: u64,
+    /// The table was full.
+    pub full: u64,
 }
 
 /// What the store holds.
@@ -248,6 +268,8 @@ impl Status {
                 parked: node.parked(),
                 parked_max: node.parked_max(),
             },
+            outages: counters.outages,
+            failures_forgiven: counters.failures_forgiven,
             table: Tables { v4: v4.into(), v6: v6.into() },
             store: Store {
                 keys: usage.keys,
@@ -307,6 +329,11 @@ impl From<Fill> for TableFill {
             doubtful: fill.doubtful,
             stale: fill.stale,
             replacements: fill.replacements,
+            refused: RefusedContacts {
+                bucket_group: fill.refused_bucket_group,
+                table_group: fill.refused_table_group,
+                full: fill.refused_full,
+            },
         }
     }
 }

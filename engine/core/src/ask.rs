@@ -195,7 +195,7 @@ impl Node {
                 }
                 Due::Failed(pending) => {
                     self.counters.timeouts += 1;
-                    if pending.expected != Id::ZERO {
+                    if pending.expected != Id::ZERO && !self.is_own_outage(now, &pending, out) {
                         let Pending { expected, endpoint, sent, .. } = pending;
                         self.failed(now, &expected, &endpoint, sent, out);
                     }

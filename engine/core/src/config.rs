@@ -4,6 +4,7 @@ use kdht_store::Limits;
 use kdht_wire::{Endpoint, KeyRing};
 
 use crate::contacts::TableKind;
+use crate::groups::Caps;
 use crate::throttle::ThrottleConfig;
 
 /// Everything that is set when a node is made. Each structure takes its capacity from
@@ -14,6 +15,16 @@ pub struct Config {
     pub k: u8,
     /// Requests of one lookup in flight: 1 to 20.
     pub alpha: u8,
+    /// b, the bits of distance that a step of a lookup gains at least: 1 to 5. Each more
+    /// doubles the far part of the table and makes lookups shorter (Kademlia §4.2).
+    pub b: u8,
+    /// Contacts of one IP group (/24, /64) in one bucket, replacements included.
+    pub bucket_group_max: u16,
+    /// Contacts of one IP group in one table.
+    pub table_group_max: u16,
+    /// Whether private addresses count for their IP group in a keyed network, too, where
+    /// they are exempt otherwise. Loopback always is.
+    pub caps_private: bool,
     /// Serve nobody, and say so in every request.
     pub client: bool,
     /// Address families with a socket; one routing table each.
@@ -59,6 +70,10 @@ impl Default for Config {
         Self {
             k: 20,
             alpha: 3,
+            b: 1,
+            bucket_group_max: 2,
+            table_group_max: 10,
+            caps_private: false,
             client: false,
             families: Families { v4: true, v6: false },
             table: TableKind::KBucket,
@@ -81,6 +96,17 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The caps for IP groups. Private addresses are exempt where the network is keyed: its
+    /// members trust each other, and share few addresses.
+    #[must_use]
+    pub fn caps(&self) -> Caps {
+        Caps {
+            bucket_max: self.bucket_group_max,
+            table_max: self.table_group_max,
+            exempt_private: self.keys.is_keyed() && !self.caps_private,
+        }
+    }
+
     /// The part of one shard.
     pub(crate) fn share(self) -> Self {
         let shards = u32::from(self.shards.max(1));

@@ -6,9 +6,11 @@ use alloc::vec::Vec;
 use kdht_wire::{Contact, Endpoint, Id};
 
 use crate::closest::Closest;
-use crate::contact::{Answer, Peer};
+use crate::config::Config;
+use crate::contact::{Answer, Liveness, Peer};
+use crate::groups::Caps;
 use crate::rng::Rng;
-use crate::table::{Advice, Change, Fill, Table};
+use crate::table::{Advice, Change, Elsewhere, Fill, Table};
 use crate::time::Nanos;
 use crate::wide::{self, Entry, Sighting, Wide};
 
@@ -53,9 +55,12 @@ pub(crate) enum Changed {
 
 impl Contacts {
     /// No contacts around `own`.
-    pub(crate) fn new(own: Id, kind: TableKind, bucket_size: usize, contacts_max: usize) -> Self {
-        match kind {
-            TableKind::KBucket => Self::Buckets(Table::new(own, bucket_size, contacts_max)),
+    pub(crate) fn new(own: Id, config: &Config, contacts_max: usize) -> Self {
+        match config.table {
+            TableKind::KBucket => {
+                let table = Table::new(own, usize::from(config.k), contacts_max);
+                Self::Buckets(table.with_rules(config.b, config.caps()))
+            }
             TableKind::Wide(max) => {
                 let max = if contacts_max == 0 { 0 } else { max as usize };
                 let (wide, change) = (Wide::new(own, max), wide::Change::None);
@@ -118,6 +123,53 @@ impl Contacts {
             Self::Buckets(table) => table.candidates(target, k),
             Self::Wide(table) => table.wide.closest(target, k, &Id::ZERO),
         }
+    }
+
+    /// Changes the caps for IP groups; a wide table has none.
+    pub(crate) fn set_caps(&mut self, caps: Caps) {
+        if let Self::Buckets(table) = self {
+            table.set_caps(caps);
+        }
+    }
+
+    /// Takes in what other shards know; a wide table needs nothing of it.
+    pub(crate) fn set_elsewhere(&mut self, elsewhere: Elsewhere) {
+        if let Self::Buckets(table) = self {
+            table.set_elsewhere(elsewhere);
+        }
+    }
+
+    /// How far `contact` is to be believed, if it is known at this endpoint.
+    pub(crate) fn liveness(&self, contact: &Contact) -> Option<Liveness> {
+        match self {
+            Self::Buckets(table) => {
+                let peer = table.peer(&contact.id);
+                peer.filter(|peer| peer.endpoint == contact.endpoint).map(Peer::liveness)
+            }
+            Self::Wide(table) => {
+                let entry = table.wide.get(&contact.id);
+                let entry = entry.filter(|entry| entry.endpoint == contact.endpoint);
+                entry.map(|entry| peer_of(entry).liveness())
+            }
+        }
+    }
+
+    /// Names good contacts not heard of since second `before_s`, at most `max`. Whether there
+    /// are any. A wide table goes round all of its contacts anyway.
+    pub(crate) fn silent_since(
+        &self,
+        before_s: u32,
+        max: usize,
+        probes: &mut Vec<Contact>,
+    ) -> bool {
+        let end = probes.len() + max;
+        self.buckets().is_some_and(|table| {
+            table.silent_since(before_s, |contact| {
+                if probes.len() < end {
+                    probes.push(contact);
+                }
+            })
+        })
     }
 
     /// What is known of `id`, if its table keeps round trips and cookies.

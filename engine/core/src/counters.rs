@@ -217,6 +217,10 @@ pub struct Counters {
     pub signatures_refused: u64,
     /// Contacts in replies that cannot be sent to.
     pub contacts_unreachable: u64,
+    /// Outages of our own that ended.
+    pub outages: u64,
+    /// Failures of contacts that were not counted, since nothing at all came in.
+    pub failures_forgiven: u64,
     refusals: [u64; Refusal::NAMED.len()],
 }
 
@@ -237,6 +241,8 @@ impl Default for Counters {
             signatures_verified: 0,
             signatures_refused: 0,
             contacts_unreachable: 0,
+            outages: 0,
+            failures_forgiven: 0,
             refusals: [0; Refusal::NAMED.len()],
         }
     }

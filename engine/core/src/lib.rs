@@ -27,6 +27,7 @@ mod counters;
 mod drain;
 mod find_value;
 mod foreign;
+mod groups;
 mod join;
 mod lookup;
 mod maintain;
@@ -35,6 +36,7 @@ mod note;
 mod observed;
 mod operate;
 mod operation;
+mod outage;
 mod outbox;
 mod parked;
 mod pending;
@@ -68,6 +70,7 @@ pub use contact::{
 pub use contacts::{TableKind, WIDE_SILENT_S};
 pub use cookie::{Cookies, EPOCH_S};
 pub use counters::{ByKind, Counters, Refusal};
+pub use groups::Caps;
 pub use kdht_store::{Limits, Usage};
 pub use lookup::{Candidate, Lookup, Standing};
 pub use node::Node;
@@ -82,6 +85,6 @@ pub use stream::{
     STREAM_ASKS_MAX, STREAM_BYTES_MAX, STREAM_MS, STREAM_QUEUE_MAX, STREAM_RECURSION_MS, StreamAsk,
     StreamCheck, StreamRequest, StreamServed, seal,
 };
-pub use table::{Advice, FRESH_S, Fill, Table};
+pub use table::{Advice, FRESH_S, Fill, NEIGHBOURHOOD_SPLITS_MAX, SPLIT_BITS_MAX, Table};
 pub use throttle::{Throttle, ThrottleConfig};
 pub use time::{NS_PER_MS, NS_PER_S, Nanos, Now};

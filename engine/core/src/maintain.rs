@@ -31,17 +31,30 @@ impl Node {
 
     /// Contacts may need probes: look them over before long.
     pub(crate) fn look_over_contacts_soon(&mut self, now: Now) {
-        if self.probe_at.is_none() {
+        if self.probe_at.is_none() && self.silence.is_none() {
             self.probe_at = Some(now.mono.plus_ms(LOOK_MS));
         }
     }
 
     fn look_over_contacts(&mut self, now: Now, out: &mut dyn Outbox) {
+        if self.silence.is_some() {
+            // Who does not answer now says nothing; the end of the silence leads back here.
+            self.probe_at = None;
+            return;
+        }
         let free = self.probes_max().saturating_sub(self.requests.probes());
         let mut due: Vec<Contact> = Vec::new();
         let mut unsettled = false;
         for table in &mut self.tables {
             unsettled |= table.unsettled(now.mono, free - due.len(), &mut due);
+        }
+        if let Some(before_s) = self.verify_before_s {
+            let mut any = false;
+            for table in &self.tables {
+                any |= table.silent_since(before_s, free - due.len(), &mut due);
+            }
+            unsettled |= any;
+            self.verify_before_s = self.verify_before_s.filter(|_| any);
         }
         self.probe_at = unsettled.then(|| now.mono.plus_ms(LOOK_MS));
         for contact in due {

@@ -17,6 +17,7 @@ use crate::drain::Drain;
 use crate::join::Join;
 use crate::observed::Observed;
 use crate::operation::Operations;
+use crate::outage::Silence;
 use crate::outbox::{Outbox, Route};
 use crate::parked::Parked;
 use crate::pending::{Requests, RoundTrips};
@@ -69,6 +70,9 @@ pub struct Node {
     pub(crate) parked: Parked,
     /// Requests of ours that wait to be sent by TCP.
     pub(crate) jobs: Jobs,
+    pub(crate) silence: Option<Silence>,
+    /// After an outage: good contacts not heard of since this second are asked.
+    pub(crate) verify_before_s: Option<u32>,
 }
 
 /// Signatures verified in the current second.
@@ -105,15 +109,14 @@ impl Node {
             let spread = Spread::new(config.shards, spread_secret);
             Box::new(Sharding::new(id, config.shard, spread, config.table, rng.secret()))
         });
-        let k = usize::from(config.k);
         let contacts = |wanted: bool| if wanted { usize::from(config.contacts_max) } else { 0 };
         let families = config.families;
         let hash_seed = [rng.next_u64(), rng.next_u64(), rng.next_u64(), rng.next_u64()];
         Self {
             id,
             tables: [
-                Contacts::new(id, config.table, k, contacts(families.v4)),
-                Contacts::new(id, config.table, k, contacts(families.v6)),
+                Contacts::new(id, &config, contacts(families.v4)),
+                Contacts::new(id, &config, contacts(families.v6)),
             ],
             store: Memory::new(config.store, id, hash_seed),
             cookies: Cookies::new(cookie_secret, now.mono),
@@ -131,6 +134,8 @@ impl Node {
             sharding,
             parked: Parked::default(),
             jobs: Jobs::default(),
+            silence: None,
+            verify_before_s: None,
             config,
             rng,
         }
@@ -154,6 +159,7 @@ impl Node {
         if let Err(error) = self.config.keys.verify(bytes, now.unix_s) {
             return self.counters.refuse(error.into());
         }
+        self.heard(now);
         match Message::parse(bytes) {
             Ok(message) if message.head.is_reply() => {
                 self.handle_reply(now, route, &message, bytes, out);
@@ -174,6 +180,7 @@ impl Node {
         self.give_up_parked(now, out);
         self.continue_join(now, out);
         self.continue_drain(now, out);
+        self.continue_silence(now, out);
         self.maintain(now, out);
         self.send_jobs(now);
         self.release();
@@ -187,7 +194,9 @@ impl Node {
         let drain = self.drain.as_ref().and_then(Drain::next_at);
         let due = Some(self.requests.next_due()).filter(|due| due.0 != u64::MAX);
         let parked = self.parked.next_due();
-        [expiry, join, drain, due, parked, self.probe_at].into_iter().flatten().min()
+        let silence = self.silence.as_ref().map(Silence::next_at);
+        let due = [expiry, join, drain, due, parked, self.probe_at, silence];
+        due.into_iter().flatten().min()
     }
 
     /// The next thing that the node has to say.
@@ -232,6 +241,8 @@ impl Node {
     /// Changes the network's keys from the next datagram on, in and out.
     pub fn set_keys(&mut self, keys: KeyRing) {
         self.config.keys = keys;
+        let caps = self.config.caps();
+        self.tables.iter_mut().for_each(|table| table.set_caps(caps));
     }
 
     /// Changes what one source may ask: units a second, and units saved up. What a source
@@ -325,15 +336,20 @@ impl Node {
         let default = !flags.has(Flags::WANT4.with(Flags::WANT6));
         let want4 = flags.has(Flags::WANT4) || default && asker.is_v4();
         let want6 = flags.has(Flags::WANT6) || default && !asker.is_v4();
-        let of = |family: usize| match &self.sharding {
-            None => self.tables[family].closest(target, k, asker_id),
-            Some(sharding) => sharding.closest(family, &self.tables[family], target, k, asker_id),
-        };
+        let of = |family: usize| self.closest_good(family, target, k, asker_id);
         match (want4, want6) {
             (true, true) if asker.is_v4() => of(0).merge(&of(1), target, k),
             (true, true) => of(1).merge(&of(0), target, k),
             (false, true) => of(1),
             _ => of(0),
+        }
+    }
+
+    /// The closest good contacts of one family, whichever shard owns them.
+    pub(crate) fn closest_good(&self, family: usize, target: &Id, k: usize, but: &Id) -> Closest {
+        match &self.sharding {
+            None => self.tables[family].closest(target, k, but),
+            Some(sharding) => sharding.closest(family, &self.tables[family], target, k, but),
         }
     }
 

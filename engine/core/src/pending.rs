@@ -36,6 +36,8 @@ pub(crate) struct Pending {
     /// Whether it was sent before, without the cookie that it needs.
     pub(crate) is_retry: bool,
     pub(crate) sent: Nanos,
+    /// [`Requests::heard`] when it was sent.
+    heard: u32,
     slow_at: Nanos,
     fail_at: Nanos,
     is_slow: bool,
@@ -113,6 +115,8 @@ pub(crate) struct Requests {
     /// By TCP: how many, and bytes of them all.
     streams: usize,
     stream_bytes: u64,
+    /// Messages that came in so far, modulo 2³².
+    heard: u32,
 }
 
 const NEVER: Nanos = Nanos(u64::MAX);
@@ -128,7 +132,18 @@ impl Requests {
             probes: 0,
             streams: 0,
             stream_bytes: 0,
+            heard: 0,
         }
+    }
+
+    /// A message came in, whatever it was.
+    pub(crate) fn heard(&mut self) {
+        self.heard = self.heard.wrapping_add(1);
+    }
+
+    /// Whether any message came in since a request was sent.
+    pub(crate) fn was_heard_since(&self, pending: &Pending) -> bool {
+        self.heard != pending.heard
     }
 
     /// Takes a place for a request, or nothing if all are taken.
@@ -164,6 +179,7 @@ impl Requests {
             purpose: intent.purpose,
             is_retry: intent.is_retry,
             sent: now,
+            heard: self.heard,
             slow_at,
             fail_at,
             is_slow: false,

@@ -8,6 +8,7 @@ use kdht_wire::{Contact, Id};
 use crate::bucket::MEMBERS_MAX;
 use crate::closest::Closest;
 use crate::contact::Liveness;
+use crate::groups::{Group, GroupCounts};
 
 /// A member of the table, as its owner last told of it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -24,6 +25,7 @@ pub(crate) struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Replica {
     entries: Vec<Entry>,
+    groups: GroupCounts,
 }
 
 impl Replica {
@@ -31,9 +33,21 @@ impl Replica {
     pub(crate) fn stand(&mut self, contact: &Contact, liveness: Liveness) -> bool {
         let entry = Entry { contact: *contact, liveness };
         match self.place(&contact.id) {
-            Ok(at) => core::mem::replace(&mut self.entries[at], entry) != entry,
+            Ok(at) => {
+                let old = core::mem::replace(&mut self.entries[at], entry);
+                if old.contact.endpoint != contact.endpoint {
+                    self.groups.remove(Group::of(&old.contact.endpoint));
+                    self.groups.add(Group::of(&contact.endpoint));
+                }
+                old != entry
+            }
             Err(at) => {
                 self.entries.insert(at, entry);
+                if self.groups.is_outgrown_by(self.entries.len()) {
+                    self.count_groups();
+                } else {
+                    self.groups.add(Group::of(&contact.endpoint));
+                }
                 true
             }
         }
@@ -42,13 +56,37 @@ impl Replica {
     /// Takes in that `id` is no member.
     pub(crate) fn remove(&mut self, id: &Id) {
         if let Ok(at) = self.place(id) {
-            self.entries.remove(at);
+            let gone = self.entries.remove(at);
+            self.groups.remove(Group::of(&gone.contact.endpoint));
         }
     }
 
     /// Forgets every member that is not `kept`.
     pub(crate) fn retain(&mut self, mut kept: impl FnMut(&Id) -> bool) {
         self.entries.retain(|entry| kept(&entry.contact.id));
+        self.count_groups();
+    }
+
+    fn count_groups(&mut self) {
+        let groups = self.entries.iter().map(|entry| Group::of(&entry.contact.endpoint));
+        self.groups.rebuild(self.entries.len(), groups);
+    }
+
+    /// How many `wanted` members are of the IP group. O(members) where there may be any.
+    pub(crate) fn of_group(&self, group: Group, wanted: impl Fn(&Id) -> bool) -> usize {
+        if self.groups.at_most(group) == 0 {
+            return 0;
+        }
+        let of_group = |e: &&Entry| Group::of(&e.contact.endpoint) == group;
+        self.entries.iter().filter(of_group).filter(|e| wanted(&e.contact.id)).count()
+    }
+
+    /// The lowest class of ids (by the bits that they share with `own`) of which less than
+    /// `k` verified members are closer.
+    pub(crate) fn neighbourhood(&self, own: &Id, k: usize) -> u8 {
+        let nearest = self.nearest(own, k, |entry| entry.liveness != Liveness::Unverified);
+        let last = nearest.as_slice().get(k.wrapping_sub(1));
+        last.map_or(0, |contact| contact.id.shared_prefix(own))
     }
 
     /// The first member with an id from `low` to `high` that is `wanted`.
@@ -74,6 +112,11 @@ impl Replica {
     pub(crate) fn candidates(&self, target: &Id, k: usize) -> Closest {
         let fresh = self.nearest(target, k, |entry| entry.liveness != Liveness::Stale);
         if !fresh.as_slice().is_empty() { fresh } else { self.nearest(target, k, |_| true) }
+    }
+
+    /// The member with this id.
+    pub(crate) fn entry(&self, id: &Id) -> Option<&Entry> {
+        self.place(id).ok().map(|at| &self.entries[at])
     }
 
     /// Members in all, by id.

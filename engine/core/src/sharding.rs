@@ -17,13 +17,14 @@ use crate::cells::Cells;
 use crate::closest::Closest;
 use crate::contact::{Answer, Liveness};
 use crate::contacts::{Changed, Contacts, TableKind};
+use crate::groups::Group;
 use crate::node::Node;
 use crate::note::{Addressee, Note, owner_of};
 use crate::outbox::Outbox;
 use crate::replica::{Entry, Replica};
 use crate::sharding::wide::Division;
 use crate::spread::{Home, Spread};
-use crate::table::Change;
+use crate::table::{Change, Elsewhere};
 use crate::time::{Nanos, Now};
 
 /// A contact that was handed to its owner is not handed again for so long, in seconds:
@@ -320,6 +321,9 @@ impl Node {
             }
             return;
         }
+        if self.sharding.is_some() && self.table_of(endpoint).peer(id).is_none() {
+            self.learn_elsewhere(id, endpoint);
+        }
         let advice = self.table_of(endpoint).sighted(id, endpoint, now.mono);
         if self.publish(id, endpoint) {
             self.look_over_contacts_soon(now);
@@ -353,6 +357,7 @@ impl Node {
             let note = Note::Answered(Contact::new(*id, *endpoint), *answer);
             return sharding.note(Addressee::Shard(owner), note);
         }
+        self.learn_elsewhere(id, endpoint);
         self.table_of(endpoint).answered(id, endpoint, answer, now.mono);
         self.publish(id, endpoint);
     }
@@ -372,6 +377,7 @@ impl Node {
             let note = Note::Failed(Contact::new(*id, *endpoint), sent);
             return sharding.note(Addressee::Shard(owner), note);
         }
+        self.learn_elsewhere(id, endpoint);
         let advice = self.table_of(endpoint).failed(id, endpoint, sent, now.mono);
         self.publish(id, endpoint);
         self.follow(now, advice, out);
@@ -412,6 +418,33 @@ impl Node {
         let told = sharding.replicas.iter().flat_map(Replica::entries).filter(is_good).count();
         // The replica of a wide table is what other shards told.
         told + sharding.divisions[0].as_ref().map_or(0, |_| own())
+    }
+
+    /// How far a contact of whichever shard is to be believed, if it is known at this
+    /// endpoint.
+    pub(crate) fn liveness_of(&self, contact: &Contact) -> Option<Liveness> {
+        let family = family_of(&contact.endpoint);
+        let own = self.tables[family].liveness(contact);
+        own.or_else(|| {
+            let entry = self.sharding.as_ref()?.replicas[family].entry(&contact.id)?;
+            (entry.contact.endpoint == contact.endpoint).then_some(entry.liveness)
+        })
+    }
+
+    /// Tells the table what other shards know and it needs to place a contact.
+    fn learn_elsewhere(&mut self, id: &Id, endpoint: &Endpoint) {
+        let Some(sharding) = self.sharding.as_ref() else { return };
+        let family = family_of(endpoint);
+        if self.tables[family].buckets().is_none() {
+            return;
+        }
+        let replica = &sharding.replicas[family];
+        let is_known = self.tables[family].peer(id).is_some_and(|p| p.endpoint == *endpoint);
+        let is_foreign = |id: &Id| sharding.foreign_owner(id).is_some();
+        let of_group = if is_known { 0 } else { replica.of_group(Group::of(endpoint), is_foreign) };
+        let k = usize::from(self.config.k);
+        let neighbourhood = Some(replica.neighbourhood(&self.id, k));
+        self.tables[family].set_elsewhere(Elsewhere { neighbourhood, of_group });
     }
 
     /// Tells the others what changed in the table around `id`, if anything did: the table

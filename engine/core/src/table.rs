@@ -9,6 +9,7 @@
 //!   least two seconds apart, and only to a verified newcomer.
 
 mod nearest;
+mod neighbourhood;
 mod survey;
 
 use alloc::vec::Vec;
@@ -18,12 +19,17 @@ use kdht_wire::{Contact, Endpoint, Id};
 use crate::bucket::{Bucket, MEMBERS_MAX, REPLACEMENTS_MAX};
 use crate::closest::Closest;
 use crate::contact::{Answer, Peer, STALE_FAILURES};
+use crate::groups::{Caps, Group, GroupCounts};
 use crate::time::Nanos;
 
+pub use neighbourhood::NEIGHBOURHOOD_SPLITS_MAX;
 pub use survey::Fill;
 
 /// A contact heard from within this many seconds counts as alive without a ping.
 pub const FRESH_S: u32 = 60;
+
+/// Largest b of accelerated lookups (Kademlia §4.2).
+pub const SPLIT_BITS_MAX: u8 = 5;
 
 /// The contacts of one address family.
 #[derive(Debug)]
@@ -36,7 +42,32 @@ pub struct Table {
     /// Contacts, in no order; buckets name them by place. `None`: free.
     peers: Vec<Option<Peer>>,
     free: Vec<u16>,
+    /// b: how many bits of distance one step of a lookup gains at least.
+    split_bits: u8,
+    caps: Caps,
+    counts: GroupCounts,
+    refused: Refused,
+    /// What is known of the contacts that stand in other shards' tables.
+    elsewhere: Elsewhere,
     change: Change,
+}
+
+/// What other shards know and the rules of this table need: all else that is kept depends
+/// on contacts of one class, and each class has one shard.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Elsewhere {
+    /// The lowest class of the own neighbourhood; nothing: this table holds all classes.
+    pub(crate) neighbourhood: Option<u8>,
+    /// Contacts of other shards in the IP group of whom the table is told of next.
+    pub(crate) of_group: usize,
+}
+
+/// Contacts that were not kept, and why.
+#[derive(Clone, Copy, Debug, Default)]
+struct Refused {
+    bucket_group: u64,
+    table_group: u64,
+    full: u64,
 }
 
 /// Whether members, or how far they are to be believed, may have changed.
@@ -77,8 +108,28 @@ impl Table {
             buckets: Vec::new(),
             peers: Vec::new(),
             free: Vec::new(),
+            split_bits: 1,
+            caps: Caps::NONE,
+            counts: GroupCounts::default(),
+            refused: Refused::default(),
+            elsewhere: Elsewhere::default(),
             change: Change::None,
         }
+    }
+
+    /// The same table with buckets split for accelerated lookups (`split_bits`: b, 1 to 5;
+    /// a table of b = 1 is Kademlia's usual one) and with caps for IP groups. [`Table::new`]
+    /// has b = 1 and no caps.
+    #[must_use]
+    pub fn with_rules(mut self, split_bits: u8, caps: Caps) -> Self {
+        self.split_bits = split_bits.clamp(1, SPLIT_BITS_MAX);
+        self.caps = caps;
+        self
+    }
+
+    /// Changes the caps for IP groups; whoever is held stays.
+    pub(crate) fn set_caps(&mut self, caps: Caps) {
+        self.caps = caps;
     }
 
     /// A message of `id` came from `endpoint`, not in answer to a request of ours.
@@ -116,14 +167,17 @@ impl Table {
             } else if known.is_displaceable() {
                 // The old endpoint failed two pings and the new one answered.
                 peer.answered(answer, now);
-                *known = peer;
-                self.change = self.change.max(Change::Near);
+                if !self.relocate(at, found.place(), peer) {
+                    return;
+                }
             } else {
                 return;
             }
-            match found {
-                Found::Member { index, .. } => self.buckets[at].members.move_to_tail(index),
-                Found::Replacement { index, .. } => self.promote(at, index),
+            // Another of its group may have made room.
+            match self.find(at, id) {
+                Some(Found::Member { index, .. }) => self.buckets[at].members.move_to_tail(index),
+                Some(Found::Replacement { index, .. }) => self.promote(at, index),
+                None => {}
             }
             return;
         }
@@ -207,6 +261,11 @@ impl Table {
         members.filter_map(|place| self.at(*place)).filter(|peer| (*low..=*high).contains(&peer.id))
     }
 
+    /// Takes in what other shards know.
+    pub(crate) fn set_elsewhere(&mut self, elsewhere: Elsewhere) {
+        self.elsewhere = elsewhere;
+    }
+
     /// Where members may have changed since the last call.
     pub(crate) fn take_change(&mut self) -> Change {
         core::mem::take(&mut self.change)
@@ -261,7 +320,10 @@ impl Table {
     fn insert_unverified(&mut self, at: usize, id: &Id, endpoint: &Endpoint, now: Nanos) -> Advice {
         self.cover_space();
         let newcomer = Contact::new(*id, *endpoint);
-        if self.buckets[at].members.len() < self.bucket_size {
+        if !self.admit(at, &Peer::new(*id, *endpoint, now)) {
+            return Advice::Rest;
+        }
+        if !self.is_bucket_full(at) {
             let Some(place) = self.hold(Peer::new(*id, *endpoint, now)) else {
                 return Advice::Rest;
             };
@@ -300,29 +362,31 @@ impl Table {
         // Each turn either ends or deepens the bucket by a bit.
         for _ in 0..=Id::BITS {
             let Some(at) = self.bucket_of(&peer.id) else { return };
-            if self.buckets[at].members.len() < self.bucket_size {
+            let splits = self.would_fit(&self.buckets[at], &peer.id);
+            if self.is_bucket_full(at) && splits && self.displaceable(at, true).is_none() {
+                self.split(at);
+                continue;
+            }
+            if !self.admit(at, &peer) {
+                return;
+            }
+            if !self.is_bucket_full(at) {
                 if self.is_full() {
                     self.forget_somebody();
                 }
                 if let Some(place) = self.hold(peer) {
                     self.buckets[at].members.push(place);
                 }
-                return;
-            }
-            let splits = self.would_fit(&self.buckets[at], &peer.id);
-            if let Some(index) = self.displaceable(at, splits) {
+            } else if let Some(index) = self.displaceable(at, splits) {
                 let old = self.buckets[at].members.remove(index);
                 self.release(old);
                 if let Some(place) = self.hold(peer) {
                     self.buckets[at].members.push(place);
                 }
-                return;
-            }
-            if !splits {
+            } else {
                 self.cache(at, peer);
-                return;
             }
-            self.split(at);
+            return;
         }
     }
 
@@ -331,7 +395,7 @@ impl Table {
     fn promote(&mut self, at: usize, index: usize) {
         let bucket = &self.buckets[at];
         let id = bucket.replacements.as_slice().get(index).and_then(|place| self.at(*place));
-        let has_place = bucket.members.len() < self.bucket_size
+        let has_place = !self.is_bucket_full(at)
             || id.is_some_and(|peer| self.would_fit(bucket, &peer.id))
             || self.displaceable(at, false).is_some();
         if !has_place {
@@ -370,6 +434,9 @@ impl Table {
 
     /// A place became free: the most recent replacement takes it.
     fn refill(&mut self, at: usize) {
+        if self.is_bucket_full(at) {
+            return;
+        }
         let bucket = &mut self.buckets[at];
         if let Some(last) = bucket.replacements.len().checked_sub(1) {
             let place = bucket.replacements.remove(last);
@@ -404,18 +471,6 @@ impl Table {
         }
     }
 
-    /// Whether splitting a full bucket makes room for `id`. Kademlia §2.2: only the bucket
-    /// around the own id splits, and it does not help where all that are in it would go to
-    /// the same side as `id`, however often it splits. So a bucket that has not split yet
-    /// keeps just what it would keep if it had.
-    fn would_fit(&self, bucket: &Bucket, id: &Id) -> bool {
-        let shared = |id: &Id| self.own.shared_prefix(id);
-        let apart = |place: &u16| self.at(*place).is_some_and(|m| shared(&m.id) != shared(id));
-        bucket.depth < Id::BITS
-            && bucket.covers(&self.own)
-            && bucket.members.as_slice().iter().any(apart)
-    }
-
     fn split(&mut self, at: usize) {
         // Replacements of either half may become members.
         self.change = Change::Anywhere;
@@ -438,7 +493,7 @@ impl Table {
             }
         }
         self.buckets[at] = halves[0];
-        grow_by_eighth(&mut self.buckets);
+        grow_slowly(&mut self.buckets);
         self.buckets.insert(at + 1, halves[1]);
     }
 
@@ -513,22 +568,38 @@ impl Table {
     /// A place for `peer`, unless the table is full.
     fn hold(&mut self, peer: Peer) -> Option<u16> {
         self.change = self.change.max(Change::Near);
-        if let Some(place) = self.free.pop() {
-            self.peers[usize::from(place)] = Some(peer);
-            return Some(place);
+        let group = Group::of(&peer.endpoint);
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.peers[usize::from(place)] = Some(peer);
+                place
+            }
+            None => {
+                let place = u16::try_from(self.peers.len()).ok();
+                let place = place.filter(|_| self.peers.len() < self.contacts_max);
+                let Some(place) = place else {
+                    self.refused.full += 1;
+                    return None;
+                };
+                grow_slowly(&mut self.peers);
+                self.peers.push(Some(peer));
+                place
+            }
+        };
+        if self.counts.is_outgrown_by(self.peers.len()) {
+            let groups = self.peers.iter().flatten().map(|peer| Group::of(&peer.endpoint));
+            self.counts.rebuild(self.peers.len(), groups);
+        } else {
+            self.counts.add(group);
         }
-        let place = u16::try_from(self.peers.len()).ok()?;
-        if self.peers.len() >= self.contacts_max {
-            return None;
-        }
-        grow_by_eighth(&mut self.peers);
-        self.peers.push(Some(peer));
         Some(place)
     }
 
     fn release(&mut self, place: u16) {
         self.change = self.change.max(Change::Near);
-        self.peers[usize::from(place)] = None;
+        if let Some(peer) = self.peers[usize::from(place)].take() {
+            self.counts.remove(Group::of(&peer.endpoint));
+        }
         self.free.push(place);
     }
 }
@@ -547,10 +618,10 @@ impl Found {
     }
 }
 
-/// Grows by an eighth instead of by doubling: simulations hold a million tables.
-fn grow_by_eighth<T>(items: &mut Vec<T>) {
+/// Grows by a sixteenth instead of by doubling: simulations hold a million tables.
+fn grow_slowly<T>(items: &mut Vec<T>) {
     if items.len() == items.capacity() {
-        items.reserve_exact((items.len() / 8).max(4));
+        items.reserve_exact((items.len() / 16).max(4));
     }
 }
 

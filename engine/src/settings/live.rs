@@ -2,7 +2,7 @@
 
 use kdht_core::Config;
 
-use super::{ACCEPT_PLAIN, KEYS, Settings, SettingsError};
+use super::{FLAGS, KEYS, Settings, SettingsError};
 use crate::shard::Tuning;
 
 /// Settings that a reload applies; all others wait for a restart.
@@ -59,12 +59,14 @@ impl InEffect {
             ("record_max", old.record_max != new.record_max),
             ("log", old.log != new.log),
             ("drain_s", old.drain_s != new.drain_s),
-            (ACCEPT_PLAIN, self.config.accept_plain != wanted.config.accept_plain),
         ];
+        let flipped = |flag: &&super::Flag| flag.value(&self.config) != flag.value(&wanted.config);
+        let flags = FLAGS.iter().filter(flipped).map(|flag| flag.name);
         let differs = |key: &&super::Key| key.value(&self.config) != key.value(&wanted.config);
         let numbers = KEYS.iter().filter(differs).map(|key| key.name);
         let texts = texts.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name);
-        let (live, restart) = texts.chain(numbers).partition(|name| LIVE.contains(name));
+        let (live, restart) =
+            texts.chain(numbers).chain(flags).partition(|name| LIVE.contains(name));
         Changes { live, restart }
     }
 
@@ -116,10 +118,10 @@ mod tests {
             ("record_max", "5000"),
             ("log", "debug"),
             ("drain_s", "77"),
-            (ACCEPT_PLAIN, "true"),
         ] {
             all.push((name, value.to_owned()));
         }
+        all.extend(FLAGS.iter().map(|flag| (flag.name, (!flag.value(&config)).to_string())));
         all
     }
 

@@ -80,12 +80,15 @@ pub const METRICS: &[Metric] = metrics![
     "signatures.refused", "kdht_unverified_messages", Counter, "messages", [], "STOREs and replies whose signatures were not verified apart, as too many waited or it took too long";
     "signatures.parked", "kdht_parked_messages", Gauge, "messages", [], "STOREs and replies that wait for their signatures to be verified";
     "signatures.parked_max", "kdht_most_parked_messages", Gauge, "messages", [], "The most STOREs and replies that ever waited for it";
+    "outages", "kdht_own_outages", Counter, "outages", [], "Outages of the node's own network that ended";
+    "failures_forgiven", "kdht_forgiven_failures", Counter, "failures", [], "Failures of contacts not counted, since nothing at all came in";
     "table.*.buckets", "kdht_table_buckets", Gauge, "buckets", ["family"], "Buckets of the routing table";
     "table.*.good", "kdht_table_good_contacts", Gauge, "contacts", ["family"], "Contacts that are told to others";
     "table.*.unverified", "kdht_table_unverified_contacts", Gauge, "contacts", ["family"], "Contacts that never answered";
     "table.*.doubtful", "kdht_table_doubtful_contacts", Gauge, "contacts", ["family"], "Contacts that failed 1 to 4 times in a row";
     "table.*.stale", "kdht_table_stale_contacts", Gauge, "contacts", ["family"], "Contacts that failed 5 times in a row or more";
     "table.*.replacements", "kdht_table_replacement_contacts", Gauge, "contacts", ["family"], "Contacts in replacement caches";
+    "table.*.refused.*", "kdht_table_refused_contacts", Counter, "contacts", ["family", "limit"], "Contacts that the table did not keep";
     "store.keys", "kdht_store_keys", Gauge, "keys", [], "Keys that values are held under";
     "store.values", "kdht_store_values", Gauge, "values", [], "Values held";
     "store.bytes", "kdht_store_bytes", Gauge, "bytes", [], "Bytes held, each value charged its overhead too";

@@ -23,13 +23,25 @@ pub struct Fill {
     pub stale: usize,
     /// Contacts in replacement caches.
     pub replacements: usize,
+    /// Contacts refused so far since their IP group has its share of the bucket.
+    pub refused_bucket_group: u64,
+    /// Contacts refused so far since their IP group has its share of the table.
+    pub refused_table_group: u64,
+    /// Contacts refused so far since the table was full.
+    pub refused_full: u64,
 }
 
 impl Table {
     /// How full the table is. Cost: O(contacts).
     #[must_use]
     pub fn fill(&self) -> Fill {
-        let mut fill = Fill { buckets: self.buckets.len(), ..Fill::default() };
+        let mut fill = Fill {
+            buckets: self.buckets.len(),
+            refused_bucket_group: self.refused.bucket_group,
+            refused_table_group: self.refused.table_group,
+            refused_full: self.refused.full,
+            ..Fill::default()
+        };
         for peer in self.members() {
             match peer.liveness() {
                 Liveness::Unverified => fill.unverified += 1,
@@ -57,6 +69,17 @@ impl Table {
             if peer.probe_after_s <= now_s && peer.seen_s.saturating_add(1) < now_s {
                 probe(peer.contact());
             }
+        }
+        any
+    }
+
+    /// Calls `probe` with every good member not heard of since second `before_s`. Returns
+    /// whether there is any. O(contacts).
+    pub fn silent_since(&self, before_s: u32, mut probe: impl FnMut(Contact)) -> bool {
+        let mut any = false;
+        for peer in self.members().filter(|peer| peer.is_good() && peer.seen_s < before_s) {
+            any = true;
+            probe(peer.contact());
         }
         any
     }

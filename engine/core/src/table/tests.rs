@@ -69,7 +69,7 @@ fn check(table: &Table, context: &str) {
         assert_eq!(end_of(bucket), next.map(|next| next.start), "{context}: no gap, no overlap");
         assert!(bucket.members.len() <= table.bucket_size, "{context}");
         assert!(bucket.replacements.len() <= REPLACEMENTS_MAX.min(table.bucket_size), "{context}");
-        let is_full = bucket.members.len() == table.bucket_size;
+        let is_full = table.range_of(index).len() > 1 || bucket.members.len() == table.bucket_size;
         assert!(bucket.replacements.len() == 0 || is_full, "{context}: a free place waits");
         let both = bucket.members.as_slice().iter().chain(bucket.replacements.as_slice());
         for place in both {
@@ -89,7 +89,44 @@ fn check(table: &Table, context: &str) {
     }
     assert_eq!(places.len(), table.peers.len(), "{context}: a place leaked");
     assert!(table.peers.len() <= table.contacts_max, "{context}: capacity");
-    assert!(table.buckets.len() <= 161, "{context}");
+    let mut by_class = [0_usize; 161];
+    let others = table.buckets.iter().filter(|bucket| !bucket.covers(&table.own));
+    others.for_each(|b| by_class[usize::from(b.start.shared_prefix(&table.own))] += 1);
+    let splits_max = NEIGHBOURHOOD_SPLITS_MAX.max(table.split_bits - 1);
+    assert!(by_class.iter().all(|buckets| *buckets <= 1 << splits_max), "{context}: buckets");
+}
+
+/// What caps must leave.
+fn check_groups(table: &Table, context: &str) {
+    let group = |peer: &Peer| table.caps.group_of(&peer.endpoint);
+    let most = |peers: &[&Peer]| {
+        let mut counts: HashMap<Vec<u8>, usize> = HashMap::new();
+        for peer in peers.iter().filter(|peer| group(peer).is_some()) {
+            *counts.entry(peer.endpoint.ip[12..15].to_vec()).or_default() += 1;
+        }
+        counts.into_values().max().unwrap_or(0)
+    };
+    let all: Vec<&Peer> = table.peers.iter().flatten().collect();
+    assert!(most(&all) <= usize::from(table.caps.table_max), "{context}: a group in the table");
+    for bucket in table.buckets.iter().filter(|bucket| !bucket.covers(&table.own)) {
+        let both = bucket.members.as_slice().iter().chain(bucket.replacements.as_slice());
+        let both: Vec<&Peer> = both.filter_map(|place| table.at(*place)).collect();
+        assert!(most(&both) <= usize::from(table.caps.bucket_max), "{context}: in a bucket");
+    }
+    let mut truth: HashMap<[u8; 3], usize> = HashMap::new();
+    let net = |peer: &Peer| [12, 13, 14].map(|at| peer.endpoint.ip[at]);
+    all.iter().for_each(|peer| *truth.entry(net(peer)).or_default() += 1);
+    for peer in all {
+        let at_most = table.counts.at_most(Group::of(&peer.endpoint));
+        assert!(at_most >= truth[&net(peer)], "{context}: a count is too low");
+    }
+}
+
+/// No caps, or caps that endpoints of 64 networks soon reach.
+fn some_rules(rng: &mut Rng) -> (u8, Caps) {
+    let b = 1 + u8::try_from(pick(rng, 5)).unwrap();
+    let caps = Caps { bucket_max: 2, table_max: 10, exempt_private: true };
+    (b, if rng.below(2) == 0 { Caps::NONE } else { caps })
 }
 
 /// The first id behind a bucket's range; nothing behind the last.
@@ -113,7 +150,8 @@ fn closest_returns_what_a_full_sort_would() {
         let crowd = (seed % 2 == 0).then_some(&crowd);
         let k = 1 + pick(&mut rng, 20);
         let bucket_size = 1 + pick(&mut rng, 20);
-        let mut table = Table::new(own, bucket_size, 2_048);
+        let (b, caps) = some_rules(&mut rng);
+        let mut table = Table::new(own, bucket_size, 2_048).with_rules(b, caps);
         let mut good = HashMap::new();
         for _ in 0..pick(&mut rng, 250) {
             let (id, endpoint) = (some_id(&mut rng, crowd), place(&mut rng));
@@ -186,14 +224,18 @@ fn the_structure_holds_after_any_sequence_of_calls() {
         let own = rng.id();
         let bucket_size = 1 + pick(&mut rng, 20);
         let contacts_max = [3, 20, 142, 2_048][pick(&mut rng, 4)];
-        let mut table = Table::new(own, bucket_size, contacts_max);
+        let (b, caps) = some_rules(&mut rng);
+        let mut table = Table::new(own, bucket_size, contacts_max).with_rules(b, caps);
         let mut known: Vec<(Id, Endpoint)> = Vec::new();
         let mut now_s = 0;
         for step in 0..600 {
             now_s += rng.below(4);
             let (id, endpoint) = if known.is_empty() || rng.below(2) == 0 {
                 let bits = [0, 1, 8, 40, 150][pick(&mut rng, 5)];
-                (with_prefix(&mut rng, &own, bits), place(&mut rng))
+                let mut endpoint = place(&mut rng);
+                let net = endpoint.ip[14] % 64;
+                endpoint.ip[13..15].copy_from_slice(&[0, net]);
+                (with_prefix(&mut rng, &own, bits), endpoint)
             } else {
                 let (id, endpoint) = known[pick(&mut rng, known.len())];
                 (id, if rng.below(8) == 0 { place(&mut rng) } else { endpoint })
@@ -209,6 +251,9 @@ fn the_structure_holds_after_any_sequence_of_calls() {
             }
             known.push((id, endpoint));
             check(&table, &format!("seed {seed}, step {step}"));
+            if step % 25 == 0 {
+                check_groups(&table, &format!("seed {seed}, step {step}"));
+            }
         }
         table.sighted(&own, &place(&mut rng), at(now_s));
         answer(&mut table, &own, &place(&mut rng), at(now_s));
@@ -355,8 +400,9 @@ fn ids_that_share_150_bits_make_bounded_buckets() {
         check(&table, "split bomb");
         let fill = table.fill();
         let held = fill.good + fill.unverified + fill.replacements;
-        assert!(fill.buckets <= if answers { 161 } else { 1 }, "{fill:?}");
-        assert!(held <= if answers { 28 * 11 } else { 28 }, "{fill:?}");
+        let buckets_max = 150 + (10 << NEIGHBOURHOOD_SPLITS_MAX) + 1;
+        assert!(fill.buckets <= if answers { buckets_max } else { 1 }, "{fill:?}");
+        assert!(held <= if answers { 28 * 12 } else { 28 }, "{fill:?}");
     }
 }
 

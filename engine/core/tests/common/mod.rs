@@ -81,6 +81,8 @@ pub(crate) struct Net {
     pub(crate) log: Option<Vec<Datagram>>,
     /// What was sent to endpoints without a node.
     pub(crate) strays: Vec<Datagram>,
+    /// Endpoints that nothing reaches, and nothing leaves.
+    pub(crate) cut_off: Vec<Endpoint>,
     stranger: Option<Stranger>,
     pub(crate) streams: Streams,
     now_ns: u64,
@@ -99,6 +101,7 @@ impl Net {
             conditions,
             log: None,
             strays: Vec::new(),
+            cut_off: Vec::new(),
             stranger: None,
             streams: Streams::default(),
             now_ns: START.mono.0,
@@ -283,6 +286,10 @@ impl Net {
     pub(crate) fn send(&mut self, datagram: Datagram) {
         if let Some(log) = self.log.as_mut() {
             log.push(datagram.clone());
+        }
+        let is_cut = |end: &Endpoint| self.cut_off.contains(end);
+        if is_cut(&datagram.from) || is_cut(&datagram.to) {
+            return;
         }
         if self.rng.below(1_000) < self.conditions.lost {
             return;
