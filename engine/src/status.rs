@@ -54,6 +54,9 @@ pub struct Status {
     /// Failures of contacts that were not counted, since nothing at all came in.
     #[serde(default)]
     pub failures_forgiven: u64,
+    /// Duties done periodically.
+    #[serde(default)]
+    pub maintenance: Maintenance,
     /// The routing tables.
     pub table: Tables,
     /// What the store holds.
@@ -111,6 +114,14 @@ pub struct Streams {
     pub accept_errors: u64,
     /// Connections cut or not taken, by reason.
     pub cut: BTreeMap<String, u64>,
+}
+
+/// Duties done periodically.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Maintenance {
+    /// Lookups of ranges that were idle.
+    pub refreshes: u64,
 }
 
 /// Messages by kind.
@@ -270,6 +281,7 @@ impl Status {
             },
             outages: counters.outages,
             failures_forgiven: counters.failures_forgiven,
+            maintenance: Maintenance { refreshes: counters.refreshes },
             table: Tables { v4: v4.into(), v6: v6.into() },
             store: Store {
                 keys: usage.keys,

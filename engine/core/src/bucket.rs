@@ -51,6 +51,8 @@ pub(crate) struct Bucket {
     /// The lowest id of the range.
     pub(crate) start: Id,
     pub(crate) depth: u8,
+    /// When an id in its range was looked up last, in seconds of monotonic time.
+    pub(crate) touched_s: u32,
     /// Least recently seen first.
     pub(crate) members: List<MEMBERS_MAX>,
     /// Oldest first; the most recent is the first to be promoted.
@@ -59,7 +61,13 @@ pub(crate) struct Bucket {
 
 impl Bucket {
     pub(crate) const fn whole_space() -> Self {
-        Self { start: Id::ZERO, depth: 0, members: List::EMPTY, replacements: List::EMPTY }
+        Self {
+            start: Id::ZERO,
+            depth: 0,
+            touched_s: 0,
+            members: List::EMPTY,
+            replacements: List::EMPTY,
+        }
     }
 
     /// Whether `id` lies in the bucket's range.
@@ -72,6 +80,7 @@ impl Bucket {
         [false, true].map(|bit| Self {
             start: self.start.with_bit(self.depth, bit),
             depth: self.depth + 1,
+            touched_s: self.touched_s,
             members: List::EMPTY,
             replacements: List::EMPTY,
         })

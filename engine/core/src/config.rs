@@ -39,6 +39,8 @@ pub struct Config {
     pub operations_max: u16,
     /// Lookups done at once for askers with RECURSE.
     pub recursions_max: u16,
+    /// Seconds without a lookup in a bucket's range after which it is refreshed, 0: never.
+    pub refresh_s: u32,
     /// Signatures verified per second; more are refused with `busy`. One costs about
     /// 50 µs.
     pub signatures_per_s: u32,
@@ -81,6 +83,7 @@ impl Default for Config {
             pending_max: 1_024,
             operations_max: 256,
             recursions_max: 64,
+            refresh_s: 3_600,
             signatures_per_s: 2_000,
             verify_apart: false,
             accept_plain: false,

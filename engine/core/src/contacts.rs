@@ -154,6 +154,23 @@ impl Contacts {
         }
     }
 
+    /// An id in the range of `target`'s bucket is being looked up.
+    pub(crate) fn touch(&mut self, target: &Id, now: Nanos) {
+        if let Self::Buckets(table) = self {
+            table.touch(target, now);
+        }
+    }
+
+    /// As [`Table::idlest_s`]; a wide table goes round all of its contacts anyway.
+    pub(crate) fn idlest_s(&self) -> Option<u32> {
+        self.buckets().and_then(Table::idlest_s)
+    }
+
+    /// As [`Table::idlest_target`].
+    pub(crate) fn idlest_target(&self, rng: &mut Rng) -> Option<Id> {
+        self.buckets().and_then(|table| table.idlest_target(rng))
+    }
+
     /// Names good contacts not heard of since second `before_s`, at most `max`. Whether there
     /// are any. A wide table goes round all of its contacts anyway.
     pub(crate) fn silent_since(

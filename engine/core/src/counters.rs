@@ -221,6 +221,8 @@ pub struct Counters {
     pub outages: u64,
     /// Failures of contacts that were not counted, since nothing at all came in.
     pub failures_forgiven: u64,
+    /// Lookups of idle ranges.
+    pub refreshes: u64,
     refusals: [u64; Refusal::NAMED.len()],
 }
 
@@ -243,6 +245,7 @@ impl Default for Counters {
             contacts_unreachable: 0,
             outages: 0,
             failures_forgiven: 0,
+            refreshes: 0,
             refusals: [0; Refusal::NAMED.len()],
         }
     }

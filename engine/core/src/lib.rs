@@ -42,6 +42,7 @@ mod parked;
 mod pending;
 mod put;
 mod recurse;
+mod refresh;
 mod replica;
 mod rng;
 mod serve;

@@ -1,8 +1,8 @@
 //! What a node does by itself, whatever arrives.
 //!
-//! Here: expiry, and probes of contacts that failed or never answered. This is also where
-//! the periodic duties of Kademlia §2.5 belong (republish, hand-over to closer newcomers,
-//! refresh of idle buckets), each with its own due time in [`Node::poll_timeout`].
+//! Here: expiry, and probes of contacts that failed or never answered. Other periodic duties
+//! stand in files of their own (`refresh.rs`), each with its own due time in
+//! [`Node::poll_timeout`].
 
 use alloc::vec::Vec;
 

@@ -21,6 +21,7 @@ use crate::outage::Silence;
 use crate::outbox::{Outbox, Route};
 use crate::parked::Parked;
 use crate::pending::{Requests, RoundTrips};
+use crate::refresh::NEVER;
 use crate::rng::Rng;
 use crate::sharding::Sharding;
 use crate::spread::Spread;
@@ -73,6 +74,7 @@ pub struct Node {
     pub(crate) silence: Option<Silence>,
     /// After an outage: good contacts not heard of since this second are asked.
     pub(crate) verify_before_s: Option<u32>,
+    pub(crate) refresh_at: Nanos,
 }
 
 /// Signatures verified in the current second.
@@ -136,6 +138,7 @@ impl Node {
             jobs: Jobs::default(),
             silence: None,
             verify_before_s: None,
+            refresh_at: NEVER,
             config,
             rng,
         }
@@ -181,6 +184,7 @@ impl Node {
         self.continue_join(now, out);
         self.continue_drain(now, out);
         self.continue_silence(now, out);
+        self.continue_refresh(now, out);
         self.maintain(now, out);
         self.send_jobs(now);
         self.release();
@@ -195,7 +199,8 @@ impl Node {
         let due = Some(self.requests.next_due()).filter(|due| due.0 != u64::MAX);
         let parked = self.parked.next_due();
         let silence = self.silence.as_ref().map(Silence::next_at);
-        let due = [expiry, join, drain, due, parked, self.probe_at, silence];
+        let refresh = Some(self.refresh_at).filter(|at| *at != NEVER);
+        let due = [expiry, join, drain, due, parked, self.probe_at, silence, refresh];
         due.into_iter().flatten().min()
     }
 

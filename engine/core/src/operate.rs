@@ -77,6 +77,7 @@ impl Node {
             if let Some(contact) = reached.filter(|_| matches!(audience, Audience::Join)) {
                 lookup.learn(&contact, 1);
             }
+            self.touch(now, &target);
         }
         let id = self.operations.next_id();
         let started = now.mono;
@@ -302,6 +303,7 @@ impl Node {
         match operation.audience {
             Audience::Join => self.join_continues(now, &outcome, out),
             Audience::Drain => self.handed_over(now, &outcome, out),
+            Audience::Refresh => {}
             Audience::Askers(ref askers) => {
                 for asker in askers {
                     self.answer_by_its_way(now, asker, &operation, &outcome, out);

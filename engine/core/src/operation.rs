@@ -35,6 +35,8 @@ pub(crate) enum Audience {
     Join,
     /// The node's own leaving.
     Drain,
+    /// Nobody: it keeps a range of the table fresh.
+    Refresh,
     /// Nodes and clients that asked with RECURSE.
     Askers(Vec<Asker>),
 }
@@ -232,7 +234,12 @@ impl Operations {
 
     /// Recursive lookups under way.
     pub(crate) fn recursions(&self) -> usize {
+        self.count_for(|audience| matches!(audience, Audience::Askers(_)))
+    }
+
+    /// Operations under way for those whom `is_wanted` picks.
+    pub(crate) fn count_for(&self, is_wanted: impl Fn(&Audience) -> bool) -> usize {
         let held = self.places.iter().filter_map(|(_, held)| held.as_ref());
-        held.filter(|operation| matches!(operation.audience, Audience::Askers(_))).count()
+        held.filter(|operation| is_wanted(&operation.audience)).count()
     }
 }

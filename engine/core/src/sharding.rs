@@ -359,6 +359,7 @@ impl Node {
         }
         self.learn_elsewhere(id, endpoint);
         self.table_of(endpoint).answered(id, endpoint, answer, now.mono);
+        self.plan_refresh(now);
         self.publish(id, endpoint);
     }
 

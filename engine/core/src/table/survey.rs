@@ -109,6 +109,32 @@ impl Table {
             }
         }
     }
+
+    /// An id in the range of `target`'s bucket is being looked up. O(log buckets).
+    pub fn touch(&mut self, target: &Id, now: Nanos) {
+        if let Some(at) = self.bucket_of(target) {
+            for bucket in self.range_of(at) {
+                self.buckets[bucket].touched_s = now.seconds();
+            }
+        }
+    }
+
+    /// Since which second nothing was looked up in the range that is idle for longest;
+    /// nothing if no contact is known. O(buckets).
+    #[must_use]
+    pub fn idlest_s(&self) -> Option<u32> {
+        if self.is_empty() { None } else { self.buckets.iter().map(|b| b.touched_s).min() }
+    }
+
+    /// A random id in that range.
+    pub fn idlest_target(&self, rng: &mut Rng) -> Option<Id> {
+        let at = (0..self.buckets.len()).min_by_key(|at| self.buckets[*at].touched_s)?;
+        let range = self.range_of(at);
+        // Of a range in parts, any part: all are touched together.
+        let part = rng.below(range.len() as u64);
+        let part = range.start + usize::try_from(part).unwrap_or(0);
+        Some(random_in(&self.buckets[part], rng))
+    }
 }
 
 fn random_in(bucket: &Bucket, rng: &mut Rng) -> Id {

@@ -15,6 +15,7 @@ mod observed;
 mod order;
 mod outage;
 mod recursion;
+mod refreshing;
 mod sharding;
 mod spoofing;
 mod streams;

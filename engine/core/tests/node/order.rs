@@ -70,6 +70,8 @@ fn config(rng: &mut Rng) -> Config {
         operations_max: [0, 1, 5, 64, 64][pick(rng, 5)],
         recursions_max: [0, 2, 64][pick(rng, 3)],
         client: rng.below(8) == 0,
+        b: u8::try_from(1 + rng.below(5)).unwrap(),
+        refresh_s: [0, 1, 30, 3_600][pick(rng, 4)],
         throttle: ThrottleConfig { slots: 64, ..ThrottleConfig::default() },
         ..Config::default()
     }
