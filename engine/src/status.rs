@@ -122,6 +122,8 @@ pub struct Streams {
 pub struct Maintenance {
     /// Lookups of ranges that were idle.
     pub refreshes: u64,
+    /// Values stored anew at the closest nodes.
+    pub republishes: u64,
 }
 
 /// Messages by kind.
@@ -281,7 +283,10 @@ impl Status {
             },
             outages: counters.outages,
             failures_forgiven: counters.failures_forgiven,
-            maintenance: Maintenance { refreshes: counters.refreshes },
+            maintenance: Maintenance {
+                refreshes: counters.refreshes,
+                republishes: counters.republishes,
+            },
             table: Tables { v4: v4.into(), v6: v6.into() },
             store: Store {
                 keys: usage.keys,

@@ -17,6 +17,8 @@ pub(crate) struct Held {
     pub(crate) deadline_s: u64,
     /// Who is charged for it.
     pub(crate) source: SourceGroup,
+    /// When it was last stored here, in seconds; 136 years of them.
+    pub(crate) stored_s: u32,
     /// Its position among the values of its key.
     pub(crate) cursor: u16,
 }
@@ -64,7 +66,13 @@ impl Block {
 
 impl Held {
     pub(crate) fn new(block: Block, deadline_s: u64, source: SourceGroup, cursor: u16) -> Self {
-        Self { block, deadline_s, source, cursor }
+        Self { block, deadline_s, source, stored_s: 0, cursor }
+    }
+
+    /// The same, stored at `now_s`.
+    pub(crate) fn stored_at(mut self, now_s: u64) -> Self {
+        self.stored_s = u32::try_from(now_s).unwrap_or(u32::MAX);
+        self
     }
 
     pub(crate) fn value(&self) -> &[u8] {

@@ -146,6 +146,13 @@ impl Index {
         self.by_expiry.insert(Expiry { deadline_s, key, cursor });
     }
 
+    /// Notes when the value at a cursor was last stored here.
+    pub(crate) fn mark_stored(&mut self, key: &Id, cursor: u16, stored_s: u64) {
+        if let Some(held) = self.keys.get_mut(key).and_then(|values| values.get_mut(cursor)) {
+            held.stored_s = u32::try_from(stored_s).unwrap_or(u32::MAX);
+        }
+    }
+
     /// Drops the value that expired first, if any has by `now_s`.
     pub(crate) fn drop_expired(&mut self, now_s: u64) -> bool {
         match self.by_expiry.first().copied() {

@@ -44,8 +44,8 @@ enum Write {
     New,
     /// Another value takes the place of the one at this cursor.
     Replace { cursor: u16 },
-    /// The same value is held; it lives as long as before.
-    Keep,
+    /// The same value is held at this cursor; it lives as long as before.
+    Keep { cursor: u16 },
     /// The same value is held at this cursor, and its publisher sets its life anew.
     Renew { cursor: u16 },
 }
@@ -123,7 +123,7 @@ impl Memory {
                 if same {
                     // Nothing is written, so compare-and-swap has nothing to guard: a
                     // writer whose acknowledgement was lost may ask again.
-                    return Ok(Write::Keep);
+                    return Ok(Write::Keep { cursor: held.cursor });
                 }
                 check_cas(put.cas, held_sequence)?;
                 if sequence <= held_sequence {
@@ -140,13 +140,13 @@ impl Memory {
                 }
             }
             // The key is the hash of the bytes, so the bytes are the same.
-            (Publisher::Immutable, Some(_)) => Ok(Write::Keep),
+            (Publisher::Immutable, Some((held, _))) => Ok(Write::Keep { cursor: held.cursor }),
             (Publisher::Plain(_), Some((held, _))) => {
                 let cursor = held.cursor;
                 Ok(match (held.value() == put.record.value, put.by_publisher) {
                     (false, _) => Write::Replace { cursor },
                     (true, true) => Write::Renew { cursor },
-                    (true, false) => Write::Keep,
+                    (true, false) => Write::Keep { cursor },
                 })
             }
             (Publisher::Immutable | Publisher::Plain(_), None) => Ok(Write::New),
@@ -258,9 +258,11 @@ impl Memory {
         let distance = self.index.distance(&put.key);
         self.make_room(self.now_s, distance, Limits::cost(put.record.value.len()), &freed)?;
         if let Write::Replace { cursor } = write {
-            self.index.replace(put.key, Held::new(block, deadline_s, put.source, cursor));
+            let held = Held::new(block, deadline_s, put.source, cursor);
+            self.index.replace(put.key, held.stored_at(self.now_s));
         } else {
-            self.index.insert(put.key, Held::new(block, deadline_s, put.source, 0));
+            let held = Held::new(block, deadline_s, put.source, 0);
+            self.index.insert(put.key, held.stored_at(self.now_s));
         }
         Ok(())
     }
@@ -288,9 +290,13 @@ impl Storage for Memory {
             }
             Write::Renew { cursor } => {
                 self.index.renew(put.key, cursor, deadline_s);
+                self.index.mark_stored(&put.key, cursor, now_s);
                 Outcome::Refreshed
             }
-            Write::Keep => Outcome::Refreshed,
+            Write::Keep { cursor } => {
+                self.index.mark_stored(&put.key, cursor, now_s);
+                Outcome::Refreshed
+            }
         };
         Ok(Ack { durability: Durability::Memory, outcome })
     }
@@ -310,6 +316,10 @@ impl Storage for Memory {
 
     fn next_key(&self, after: Option<&Id>) -> Option<Id> {
         self.index.next_key(after)
+    }
+
+    fn mark_stored(&mut self, key: &Id, cursor: u16, stored_s: u64) {
+        self.index.mark_stored(key, cursor, stored_s);
     }
 
     fn usage(&self) -> Usage {

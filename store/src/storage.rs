@@ -54,6 +54,10 @@ pub trait Storage {
     /// over time while values come and go. The values of a key may all have expired.
     fn next_key(&self, after: Option<&Id>) -> Option<Id>;
 
+    /// Notes that the value at `cursor` was last stored at second `stored_s`, as every put
+    /// that is acknowledged does by itself ([`Values::stored`]). Nothing if it is gone.
+    fn mark_stored(&mut self, key: &Id, cursor: u16, stored_s: u64);
+
     /// How much is held.
     fn usage(&self) -> Usage;
 }

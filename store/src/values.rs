@@ -2,6 +2,7 @@
 
 use kdht_wire::{Filter, Record};
 
+use crate::held::Held;
 use crate::key_values::KeyValues;
 
 /// The values of one key that pass a filter and have not expired.
@@ -33,12 +34,21 @@ impl<'a> Values<'a> {
     /// A value keeps its cursor while it is held; that of one that is gone may be given
     /// to another. Cost: O(values of the key); copies and allocates nothing.
     pub fn from(&self, cursor: u16) -> impl Iterator<Item = Record<'a>> + use<'a> {
+        let now_s = self.now_s;
+        self.held_from(cursor).map(move |held| held.record(now_s))
+    }
+
+    /// All of them, each with the second in which it was last stored here: by whoever put or
+    /// republished it.
+    pub fn stored(&self) -> impl Iterator<Item = (Record<'a>, u64)> + use<'a> {
+        let now_s = self.now_s;
+        self.held_from(0).map(move |held| (held.record(now_s), u64::from(held.stored_s)))
+    }
+
+    fn held_from(&self, cursor: u16) -> impl Iterator<Item = &'a Held> + use<'a> {
         let Self { held, filter, now_s, .. } = *self;
-        held.into_iter()
-            .flat_map(KeyValues::iter)
-            .filter(move |held| {
-                held.cursor >= cursor && held.is_live(now_s) && held.passes(&filter)
-            })
-            .map(move |held| held.record(now_s))
+        held.into_iter().flat_map(KeyValues::iter).filter(move |held| {
+            held.cursor >= cursor && held.is_live(now_s) && held.passes(&filter)
+        })
     }
 }

@@ -41,6 +41,11 @@ pub struct Config {
     pub recursions_max: u16,
     /// Seconds without a lookup in a bucket's range after which it is refreshed, 0: never.
     pub refresh_s: u32,
+    /// Seconds after which a value that was not stored anew meanwhile is republished, 0:
+    /// never.
+    pub republish_s: u32,
+    /// Values republished at once.
+    pub republishes_max: u8,
     /// Signatures verified per second; more are refused with `busy`. One costs about
     /// 50 µs.
     pub signatures_per_s: u32,
@@ -84,6 +89,8 @@ impl Default for Config {
             operations_max: 256,
             recursions_max: 64,
             refresh_s: 3_600,
+            republish_s: 3_600,
+            republishes_max: 4,
             signatures_per_s: 2_000,
             verify_apart: false,
             accept_plain: false,

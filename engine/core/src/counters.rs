@@ -223,6 +223,8 @@ pub struct Counters {
     pub failures_forgiven: u64,
     /// Lookups of idle ranges.
     pub refreshes: u64,
+    /// Values stored anew at the k closest, for what remained of their lives.
+    pub republishes: u64,
     refusals: [u64; Refusal::NAMED.len()],
 }
 
@@ -246,6 +248,7 @@ impl Default for Counters {
             outages: 0,
             failures_forgiven: 0,
             refreshes: 0,
+            republishes: 0,
             refusals: [0; Refusal::NAMED.len()],
         }
     }

@@ -44,6 +44,7 @@ mod put;
 mod recurse;
 mod refresh;
 mod replica;
+mod republish;
 mod rng;
 mod serve;
 mod serve_stream;

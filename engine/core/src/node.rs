@@ -22,6 +22,7 @@ use crate::outbox::{Outbox, Route};
 use crate::parked::Parked;
 use crate::pending::{Requests, RoundTrips};
 use crate::refresh::NEVER;
+use crate::republish::Republish;
 use crate::rng::Rng;
 use crate::sharding::Sharding;
 use crate::spread::Spread;
@@ -75,6 +76,8 @@ pub struct Node {
     /// After an outage: good contacts not heard of since this second are asked.
     pub(crate) verify_before_s: Option<u32>,
     pub(crate) refresh_at: Nanos,
+    /// Nothing while nothing is held.
+    pub(crate) republish: Option<Box<Republish>>,
 }
 
 /// Signatures verified in the current second.
@@ -139,6 +142,7 @@ impl Node {
             silence: None,
             verify_before_s: None,
             refresh_at: NEVER,
+            republish: None,
             config,
             rng,
         }
@@ -185,6 +189,7 @@ impl Node {
         self.continue_drain(now, out);
         self.continue_silence(now, out);
         self.continue_refresh(now, out);
+        self.continue_republish(now, out);
         self.maintain(now, out);
         self.send_jobs(now);
         self.release();
@@ -200,7 +205,8 @@ impl Node {
         let parked = self.parked.next_due();
         let silence = self.silence.as_ref().map(Silence::next_at);
         let refresh = Some(self.refresh_at).filter(|at| *at != NEVER);
-        let due = [expiry, join, drain, due, parked, self.probe_at, silence, refresh];
+        let republish = self.republish.as_ref().map(|republish| republish.next_at());
+        let due = [expiry, join, drain, due, parked, self.probe_at, silence, refresh, republish];
         due.into_iter().flatten().min()
     }
 

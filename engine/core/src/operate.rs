@@ -304,6 +304,9 @@ impl Node {
             Audience::Join => self.join_continues(now, &outcome, out),
             Audience::Drain => self.handed_over(now, &outcome, out),
             Audience::Refresh => {}
+            Audience::Republish(cursor) => {
+                self.republished(now, operation.lookup.target(), cursor, &outcome);
+            }
             Audience::Askers(ref askers) => {
                 for asker in askers {
                     self.answer_by_its_way(now, asker, &operation, &outcome, out);

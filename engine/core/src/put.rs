@@ -150,6 +150,7 @@ impl Node {
         let by_publisher = sender.is_none_or(|id| record.publisher == Publisher::Plain(&id));
         let put = Put { key: *key, record, cas, source, by_publisher };
         let ack = self.store.put(u64::from(now.mono.seconds()), &put);
+        self.plan_republish(now);
         ack.map(|ack| ack.durability).map_err(|error| {
             let (_, fault, sequence) = refusal_of(&error);
             (fault, sequence)

@@ -290,6 +290,7 @@ impl Node {
         let put = Put { key, record, cas, source: SourceGroup(asked.source), by_publisher };
         match self.store.put(u64::from(now.mono.seconds()), &put) {
             Ok(Ack { durability, .. }) => {
+                self.plan_republish(now);
                 self.reply(now, asked, Kind::Store, out, |emit, observed| {
                     emit.head().arg = durability as u8;
                     let _ = emit.body(&ReplyBody { observed, total: U16::new(1) });

@@ -184,6 +184,9 @@ pub(crate) struct PutArgs {
     /// Send one datagram and let the node do the lookup
     #[arg(long)]
     pub(crate) recurse: bool,
+    /// Stay, and store it again before its lifetime ends, until SIGINT or SIGTERM
+    #[arg(long, conflicts_with_all = ["recurse", "cas", "sequence"])]
+    pub(crate) keep: bool,
     #[command(flatten)]
     pub(crate) via: ReachVia,
 }

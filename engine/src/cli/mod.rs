@@ -6,6 +6,7 @@ mod asker;
 mod codec;
 mod generate;
 mod inherited;
+mod keep;
 mod keeper;
 mod log;
 mod lookup;

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use kdht_client::{
-    Client, ClientError, Filter, Id, Options, PublisherKey, Request, Value, immutable_value,
-    plain_value, signed_value,
+    Client, ClientError, Filter, Id, Options, PublisherKey, Request, Value, ValuePublisher,
+    immutable_value, plain_value, signed_value,
 };
 use kdht_wire::{Body, Flags, Message, Record, VALUE_LEN_MAX, key_of_value};
 use serde_json::json;
@@ -17,6 +17,8 @@ use serde_json::json;
 use super::Failure;
 use super::args::{GetArgs, PutArgs, ReachVia, ValueArgs};
 use super::asker::Asker;
+use super::keep::keep;
+use super::run::stop_signals;
 use super::show;
 
 /// First line of a publisher key file.
@@ -29,7 +31,22 @@ pub(crate) fn put(args: &PutArgs) -> Result<(), Failure> {
     let (key, value) = value_of(&args.words, &args.value, &mut options)?;
     let mut asker = connect(&args.via, &options)?;
     let entry = args.recurse.then(|| entry_of(&args.via)).transpose()?;
-    put_by(&mut asker, key, value, args.value.cas, entry, args.via.reach.json)
+    let json = args.via.reach.json;
+    if !args.keep {
+        return put_by(&mut asker, key, value, args.value.cas, entry, json);
+    }
+    let stop = stop_signals()?;
+    put_by(&mut asker, key, value.clone(), None, None, json)?;
+    keep(args, &options, key, &value, &stop)
+}
+
+/// The same value to be put once more; a signed one with a sequence of this moment.
+pub(crate) fn renewed(key: &Id, value: &Value, args: &ValueArgs) -> Result<Value, Failure> {
+    if !matches!(value.publisher, ValuePublisher::Signed(_)) {
+        return Ok(value.clone());
+    }
+    let publisher = publisher_key(args.publisher_key.as_deref())?;
+    Ok(signed_value(&publisher, key, micros_since_1970(), args.lifetime, &value.bytes))
 }
 
 /// Puts a value and shows what came of it. With an `entry`, that node does the lookup.

@@ -83,6 +83,7 @@ pub const METRICS: &[Metric] = metrics![
     "outages", "kdht_own_outages", Counter, "outages", [], "Outages of the node's own network that ended";
     "failures_forgiven", "kdht_forgiven_failures", Counter, "failures", [], "Failures of contacts not counted, since nothing at all came in";
     "maintenance.refreshes", "kdht_refresh_lookups", Counter, "lookups", [], "Lookups of ranges in which nothing was looked up for long";
+    "maintenance.republishes", "kdht_republished_values", Counter, "values", [], "Values stored anew at the closest nodes, for what remained of their lives";
     "table.*.buckets", "kdht_table_buckets", Gauge, "buckets", ["family"], "Buckets of the routing table";
     "table.*.good", "kdht_table_good_contacts", Gauge, "contacts", ["family"], "Contacts that are told to others";
     "table.*.unverified", "kdht_table_unverified_contacts", Gauge, "contacts", ["family"], "Contacts that never answered";

@@ -6,6 +6,7 @@ mod endpoints;
 mod generate;
 mod hostile;
 mod inherited;
+mod keeping;
 mod leaving;
 mod misuse;
 mod network;

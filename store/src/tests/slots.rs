@@ -167,3 +167,29 @@ fn the_end_of_time_overflows_nothing() {
     assert_eq!(seen(&store, u64::MAX - 1), Some((1, 1, b"v".to_vec())));
     assert_eq!(store.expire(u64::MAX, 9), 1);
 }
+
+#[test]
+fn every_acknowledged_put_and_no_refused_one_counts_as_the_last_time_stored() {
+    for owner in [
+        Owner::Immutable,
+        Owner::Signed { public_key: 1, sequence: 5, salt: 0 },
+        Owner::Plain { id: 1 },
+    ] {
+        let mut store = store(wide());
+        let stored = |store: &Memory, now_s| {
+            let values = store.values(now_s, &key(1), &Filter::Any);
+            values.stored().map(|(record, at_s)| (record.cursor, at_s)).collect::<Vec<_>>()
+        };
+        let item = Item::new(key(1), owner, b"same").living(5_000);
+        item.put(&mut store, 10).unwrap();
+        assert_eq!(stored(&store, 20), [(0, 10)]);
+        item.put(&mut store, 30).unwrap();
+        assert_eq!(stored(&store, 40), [(0, 30)]);
+        assert!(item.living(0).put(&mut store, 50).is_err());
+        assert_eq!(stored(&store, 50), [(0, 30)]);
+        store.mark_stored(&key(1), 0, 7);
+        store.mark_stored(&key(1), 1, 8);
+        store.mark_stored(&key(2), 0, 9);
+        assert_eq!(stored(&store, 60), [(0, 7)]);
+    }
+}

@@ -16,6 +16,7 @@ mod order;
 mod outage;
 mod recursion;
 mod refreshing;
+mod republishing;
 mod sharding;
 mod spoofing;
 mod streams;

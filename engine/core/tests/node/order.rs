@@ -72,6 +72,7 @@ fn config(rng: &mut Rng) -> Config {
         client: rng.below(8) == 0,
         b: u8::try_from(1 + rng.below(5)).unwrap(),
         refresh_s: [0, 1, 30, 3_600][pick(rng, 4)],
+        republish_s: [0, 1, 30, 3_600][pick(rng, 4)],
         throttle: ThrottleConfig { slots: 64, ..ThrottleConfig::default() },
         ..Config::default()
     }
