@@ -107,10 +107,10 @@ impl Replica {
         self.nearest(target, k, is_good)
     }
 
-    /// As [`Table::candidates`](crate::Table::candidates), of the whole table; what never
-    /// answered counts as not stale however often it failed.
+    /// As [`Table::candidates`](crate::Table::candidates), of the whole table.
     pub(crate) fn candidates(&self, target: &Id, k: usize) -> Closest {
-        let fresh = self.nearest(target, k, |entry| entry.liveness != Liveness::Stale);
+        let is_fresh = |e: &Entry| matches!(e.liveness, Liveness::Good | Liveness::Doubtful);
+        let fresh = self.nearest(target, k, is_fresh);
         if !fresh.as_slice().is_empty() { fresh } else { self.nearest(target, k, |_| true) }
     }
 

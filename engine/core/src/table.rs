@@ -229,11 +229,13 @@ impl Table {
         self.nearest(target, k, |peer| peer.is_good() && peer.id != *asker)
     }
 
-    /// As [`Table::closest`], but of every contact not stale, for lookups to begin with;
-    /// of the stale ones if there is no other, as after an outage of our own.
+    /// As [`Table::closest`], but of every verified contact not stale, for lookups to begin
+    /// with; of all others if there is none, as after an outage of our own. Whoever never
+    /// answered is pinged first: its address may be a victim's.
     #[must_use]
     pub fn candidates(&self, target: &Id, k: usize) -> Closest {
-        let fresh = self.nearest(target, k, |peer| peer.failures < STALE_FAILURES);
+        let is_fresh = |peer: &Peer| peer.verified && peer.failures < STALE_FAILURES;
+        let fresh = self.nearest(target, k, is_fresh);
         if !fresh.as_slice().is_empty() { fresh } else { self.nearest(target, k, |_| true) }
     }
 
