@@ -117,6 +117,7 @@ pub const KEYS: &[Key] = keys![
     "intervals.refresh_s", "s", 0, 604_800, refresh_s, "a range without a lookup for so long is looked up; 0: never";
     "intervals.republish_s", "s", 0, 86_400, republish_s, "a value not stored anew for so long is stored at the k closest; 0: never";
     "node.republishes_max", "values", 1, 64, republishes_max, "values republished at once";
+    "node.handovers_max", "values", 0, 64, handovers_max, "values handed to newcomers at once; 0: none ever";
     "node.signatures_per_s", "1/s", 0, 1_000_000, signatures_per_s, "50 µs of CPU each";
     "timeouts.slow_ms_min", "ms", 1, 10_000, timeouts.slow_ms_min, "least time before a peer is set aside";
     "timeouts.slow_ms_max", "ms", 1, 60_000, timeouts.slow_ms_max, "most time before a peer is set aside";

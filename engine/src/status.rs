@@ -124,6 +124,10 @@ pub struct Maintenance {
     pub refreshes: u64,
     /// Values stored anew at the closest nodes.
     pub republishes: u64,
+    /// Values handed to newcomers.
+    pub handovers: u64,
+    /// Newcomers too many at once to be handed anything before the republish.
+    pub newcomers_missed: u64,
 }
 
 /// Messages by kind.
@@ -286,6 +290,8 @@ impl Status {
             maintenance: Maintenance {
                 refreshes: counters.refreshes,
                 republishes: counters.republishes,
+                handovers: counters.handovers,
+                newcomers_missed: counters.newcomers_missed,
             },
             table: Tables { v4: v4.into(), v6: v6.into() },
             store: Store {

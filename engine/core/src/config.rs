@@ -46,6 +46,8 @@ pub struct Config {
     pub republish_s: u32,
     /// Values republished at once.
     pub republishes_max: u8,
+    /// Values handed to newcomers at once, 0: none ever.
+    pub handovers_max: u8,
     /// Signatures verified per second; more are refused with `busy`. One costs about
     /// 50 µs.
     pub signatures_per_s: u32,
@@ -91,6 +93,7 @@ impl Default for Config {
             refresh_s: 3_600,
             republish_s: 3_600,
             republishes_max: 4,
+            handovers_max: 8,
             signatures_per_s: 2_000,
             verify_apart: false,
             accept_plain: false,

@@ -225,6 +225,10 @@ pub struct Counters {
     pub refreshes: u64,
     /// Values stored anew at the k closest, for what remained of their lives.
     pub republishes: u64,
+    /// Values handed to newcomers.
+    pub handovers: u64,
+    /// Newcomers that came too many at once to be handed anything before the republish.
+    pub newcomers_missed: u64,
     refusals: [u64; Refusal::NAMED.len()],
 }
 
@@ -249,6 +253,8 @@ impl Default for Counters {
             failures_forgiven: 0,
             refreshes: 0,
             republishes: 0,
+            handovers: 0,
+            newcomers_missed: 0,
             refusals: [0; Refusal::NAMED.len()],
         }
     }

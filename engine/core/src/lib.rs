@@ -28,6 +28,7 @@ mod drain;
 mod find_value;
 mod foreign;
 mod groups;
+mod handover;
 mod join;
 mod lookup;
 mod maintain;

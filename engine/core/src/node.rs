@@ -14,6 +14,7 @@ use crate::contacts::Contacts;
 use crate::cookie::Cookies;
 use crate::counters::{Counters, Refusal};
 use crate::drain::Drain;
+use crate::handover::Handover;
 use crate::join::Join;
 use crate::observed::Observed;
 use crate::operation::Operations;
@@ -78,6 +79,8 @@ pub struct Node {
     pub(crate) refresh_at: Nanos,
     /// Nothing while nothing is held.
     pub(crate) republish: Option<Box<Republish>>,
+    /// Nothing while there are no newcomers.
+    pub(crate) handover: Option<Box<Handover>>,
 }
 
 /// Signatures verified in the current second.
@@ -143,6 +146,7 @@ impl Node {
             verify_before_s: None,
             refresh_at: NEVER,
             republish: None,
+            handover: None,
             config,
             rng,
         }
@@ -190,6 +194,7 @@ impl Node {
         self.continue_silence(now, out);
         self.continue_refresh(now, out);
         self.continue_republish(now, out);
+        self.continue_handover(now, out);
         self.maintain(now, out);
         self.send_jobs(now);
         self.release();
@@ -206,8 +211,10 @@ impl Node {
         let silence = self.silence.as_ref().map(Silence::next_at);
         let refresh = Some(self.refresh_at).filter(|at| *at != NEVER);
         let republish = self.republish.as_ref().map(|republish| republish.next_at());
-        let due = [expiry, join, drain, due, parked, self.probe_at, silence, refresh, republish];
-        due.into_iter().flatten().min()
+        let handover = self.handover.as_ref().map(|handover| handover.next_at());
+        let periodic = [silence, refresh, republish, handover];
+        let due = [expiry, join, drain, due, parked, self.probe_at];
+        due.into_iter().chain(periodic).flatten().min()
     }
 
     /// The next thing that the node has to say.

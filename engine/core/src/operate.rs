@@ -303,7 +303,7 @@ impl Node {
         match operation.audience {
             Audience::Join => self.join_continues(now, &outcome, out),
             Audience::Drain => self.handed_over(now, &outcome, out),
-            Audience::Refresh => {}
+            Audience::Refresh | Audience::Handover => {}
             Audience::Republish(cursor) => {
                 self.republished(now, operation.lookup.target(), cursor, &outcome);
             }

@@ -37,6 +37,8 @@ pub(crate) enum Audience {
     Drain,
     /// Nobody: it keeps a range of the table fresh.
     Refresh,
+    /// Nobody: it hands a value to a newcomer.
+    Handover,
     /// Nobody: it republishes the value at this cursor.
     Republish(u16),
     /// Nodes and clients that asked with RECURSE.

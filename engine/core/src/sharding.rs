@@ -271,7 +271,13 @@ impl Node {
                 self.failed(now, &contact.id, &contact.endpoint, sent, out);
             }
             Note::Standing(contact, liveness) => {
-                sharding.replicas[family_of(&contact.endpoint)].stand(&contact, liveness);
+                let replica = &mut sharding.replicas[family_of(&contact.endpoint)];
+                let before = replica.entry(&contact.id).map(|entry| entry.liveness);
+                replica.stand(&contact, liveness);
+                let was_verified = before.is_some_and(|before| before != Liveness::Unverified);
+                if !was_verified && liveness == Liveness::Good {
+                    self.welcome(now, &contact);
+                }
             }
             Note::Gone(contact) => {
                 sharding.replicas[family_of(&contact.endpoint)].remove(&contact.id);
@@ -358,7 +364,15 @@ impl Node {
             return sharding.note(Addressee::Shard(owner), note);
         }
         self.learn_elsewhere(id, endpoint);
-        self.table_of(endpoint).answered(id, endpoint, answer, now.mono);
+        let (contact, table) = (Contact::new(*id, *endpoint), self.table_of(endpoint));
+        let is_verified = |table: &Contacts| {
+            table.liveness(&contact).is_some_and(|liveness| liveness != Liveness::Unverified)
+        };
+        let was_verified = is_verified(table);
+        table.answered(id, endpoint, answer, now.mono);
+        if !was_verified && is_verified(table) {
+            self.welcome(now, &contact);
+        }
         self.plan_refresh(now);
         self.publish(id, endpoint);
     }

@@ -84,6 +84,8 @@ pub const METRICS: &[Metric] = metrics![
     "failures_forgiven", "kdht_forgiven_failures", Counter, "failures", [], "Failures of contacts not counted, since nothing at all came in";
     "maintenance.refreshes", "kdht_refresh_lookups", Counter, "lookups", [], "Lookups of ranges in which nothing was looked up for long";
     "maintenance.republishes", "kdht_republished_values", Counter, "values", [], "Values stored anew at the closest nodes, for what remained of their lives";
+    "maintenance.handovers", "kdht_handed_over_values", Counter, "values", [], "Values handed to newcomers that are closer to their keys";
+    "maintenance.newcomers_missed", "kdht_missed_newcomers", Counter, "newcomers", [], "Newcomers too many at once to be handed anything before the republish";
     "table.*.buckets", "kdht_table_buckets", Gauge, "buckets", ["family"], "Buckets of the routing table";
     "table.*.good", "kdht_table_good_contacts", Gauge, "contacts", ["family"], "Contacts that are told to others";
     "table.*.unverified", "kdht_table_unverified_contacts", Gauge, "contacts", ["family"], "Contacts that never answered";

@@ -6,6 +6,7 @@ mod common;
 
 mod amplification;
 mod apart;
+mod handover;
 mod hostile;
 mod joining;
 mod keyed;
