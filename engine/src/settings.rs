@@ -118,6 +118,8 @@ pub const KEYS: &[Key] = keys![
     "intervals.republish_s", "s", 0, 86_400, republish_s, "a value not stored anew for so long is stored at the k closest; 0: never";
     "node.republishes_max", "values", 1, 64, republishes_max, "values republished at once";
     "node.handovers_max", "values", 0, 64, handovers_max, "values handed to newcomers at once; 0: none ever";
+    "lookup.frequent_max", "lookups", 0, 255, frequent_max, "ends of lookups remembered, 820 bytes each; a repeated one begins there";
+    "lookup.frequent_s", "s", 0, 3_600, frequent_s, "how long the end of a lookup is remembered";
     "node.signatures_per_s", "1/s", 0, 1_000_000, signatures_per_s, "50 µs of CPU each";
     "timeouts.slow_ms_min", "ms", 1, 10_000, timeouts.slow_ms_min, "least time before a peer is set aside";
     "timeouts.slow_ms_max", "ms", 1, 60_000, timeouts.slow_ms_max, "most time before a peer is set aside";

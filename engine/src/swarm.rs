@@ -398,7 +398,7 @@ impl Swarm {
             return Ok(fate);
         }
         let (key, bytes) = self.value(index);
-        let command = Command::FindValue { key, filter: Filter::Any, values_max: 1 };
+        let command = Command::FindValue { key, filter: Filter::Any, values_max: 1, holders: 1 };
         let getter = others[pick(&mut rng, others.len())];
         let report = getter.handle.call(command, CALL_TIMEOUT).map_err(SwarmError::Call)?;
         fate.latency_us = report.elapsed_ns / 1_000;

@@ -213,7 +213,7 @@ fn replies_reach_the_shard_that_asked_and_values_are_found_through_every_node() 
             let report = nodes[at % 4].node.call(put, wait).unwrap();
             let Outcome::Stored(stored) = report.outcome else { panic!("{report:?}") };
             assert_eq!(stored.acknowledged, 4, "{stored:?}");
-            let get = Command::FindValue { key, filter: Filter::Any, values_max: 1 };
+            let get = Command::FindValue { key, filter: Filter::Any, values_max: 1, holders: 1 };
             let report = nodes[(at + 1) % 4].node.call(get, wait).unwrap();
             let Outcome::Values { values, .. } = report.outcome else { panic!("{report:?}") };
             assert_eq!(values[0].bytes, bytes);

@@ -217,7 +217,7 @@ fn nodes_themselves_put_and_find_large_values_whichever_shard_they_belong_to() {
         let Outcome::Stored(stored) = report.outcome else { panic!("{:?}", report.outcome) };
         assert_eq!((stored.asked, stored.acknowledged), (3, 3), "{stored:?}");
         for node in [&sharded, &plain[2].handle] {
-            let find = Command::FindValue { key, filter: Filter::Any, values_max: 1 };
+            let find = Command::FindValue { key, filter: Filter::Any, values_max: 1, holders: 1 };
             let report = node.call(find, PATIENCE).unwrap();
             let Outcome::Values { values, .. } = report.outcome else { panic!("not found") };
             assert!(values[0].bytes == wanted);

@@ -183,7 +183,23 @@ impl Client {
         filter: Filter,
         values_max: u16,
     ) -> Result<(Vec<Value>, Report), ClientError> {
-        let mut report = self.run(Command::FindValue { key, filter, values_max })?;
+        self.collect(key, filter, values_max, 1)
+    }
+
+    /// As [`Client::get`], from as many as `holders` (1 to k) of the closest nodes that hold
+    /// such values: each may know publishers that the others do not, and of one publisher's
+    /// the value with the highest sequence is taken.
+    ///
+    /// # Errors
+    /// [`ClientError::NotFound`] if no node that was asked holds one.
+    pub fn collect(
+        &mut self,
+        key: Id,
+        filter: Filter,
+        values_max: u16,
+        holders: u8,
+    ) -> Result<(Vec<Value>, Report), ClientError> {
+        let mut report = self.run(Command::FindValue { key, filter, values_max, holders })?;
         match &mut report.outcome {
             Outcome::Values { values, .. } => Ok((std::mem::take(values), report)),
             Outcome::NotFound => Err(self.explained(ClientError::NotFound(Box::new(report)))),

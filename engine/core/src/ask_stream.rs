@@ -12,6 +12,7 @@ use kdht_wire::{
 use zerocopy::byteorder::little_endian::{U16, U32, U64};
 
 use crate::ask::AskBody;
+use crate::collect::is_collecting;
 use crate::command::{Event, Outcome, Request, Value};
 use crate::counters::Refusal;
 use crate::find_value::done_with_values;
@@ -243,10 +244,11 @@ impl Node {
         out: &mut dyn Outbox,
     ) -> Step {
         let target = *operation.lookup.target();
-        let Goal::FindValue { filter, values_max, found } = &mut operation.goal else {
+        let is_collecting = is_collecting(&operation.goal);
+        let Goal::FindValue { filter, values_max, found, .. } = &mut operation.goal else {
             return Step::Continue;
         };
-        if found.holder != Some((pending.expected, pending.endpoint)) {
+        if !is_collecting && found.holder != Some((pending.expected, pending.endpoint)) {
             // Of a holder that was given up.
             return Step::Continue;
         }
@@ -254,14 +256,23 @@ impl Node {
         if let Some(Answer { message, check, .. }) = &answer
             && let Body::Values { records, .. } = &message.body
             && let Some(record) = records.iter().next()
-            && found.values.len() < usize::from(*values_max)
+            && (is_collecting || found.values.len() < usize::from(*values_max))
         {
             let is_whole = !record.is_announced() && message.head.target == target;
             if is_whole && filter.passes(&record) && is_proven(check, &target, &record) {
-                found.values.push(Value::of(&record));
+                if is_collecting {
+                    found.merge(Value::of(&record), *values_max);
+                } else {
+                    found.values.push(Value::of(&record));
+                }
             } else {
                 self.counters.values_unproven += 1;
             }
+        }
+        if is_collecting {
+            // Another holder may have what this one did not give.
+            found.awaited.clear();
+            return self.advance(now, key, operation, out);
         }
         match done_with_values(operation) {
             Step::Continue => self.advance(now, key, operation, out),

@@ -20,14 +20,19 @@ pub enum Command {
         /// Any id.
         target: Id,
     },
-    /// Find values under `key`; ends at the first holder that answers.
+    /// Find values under `key`; ends at the first holder that answers, or collects from
+    /// several.
     FindValue {
         /// The key.
         key: Id,
         /// Which values.
         filter: Filter,
-        /// Most values wanted; more than a reply holds are paged for, from that holder.
+        /// Most values wanted; more than a reply holds are paged for.
         values_max: u16,
+        /// How many of the closest holders are to give theirs, 1 to k; of one publisher's
+        /// the highest sequence is taken. Above one it costs a whole lookup and two requests
+        /// a holder.
+        holders: u8,
     },
     /// Store a value at the k nodes closest to `key`. One that is longer than a datagram
     /// carries has been verified by the caller, on a thread where that may take its time.

@@ -39,6 +39,10 @@ pub struct Config {
     pub operations_max: u16,
     /// Lookups done at once for askers with RECURSE.
     pub recursions_max: u16,
+    /// Ends of recent lookups that are remembered, at 820 bytes each.
+    pub frequent_max: u8,
+    /// And for how many seconds.
+    pub frequent_s: u32,
     /// Seconds without a lookup in a bucket's range after which it is refreshed, 0: never.
     pub refresh_s: u32,
     /// Seconds after which a value that was not stored anew meanwhile is republished, 0:
@@ -90,6 +94,8 @@ impl Default for Config {
             pending_max: 1_024,
             operations_max: 256,
             recursions_max: 64,
+            frequent_max: 16,
+            frequent_s: 120,
             refresh_s: 3_600,
             republish_s: 3_600,
             republishes_max: 4,

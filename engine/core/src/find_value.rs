@@ -37,7 +37,7 @@ impl Node {
         out: &mut dyn Outbox,
     ) -> Step {
         let target = *operation.lookup.target();
-        let Goal::FindValue { filter, values_max, found } = &mut operation.goal else {
+        let Goal::FindValue { filter, values_max, found, .. } = &mut operation.goal else {
             operation.lookup.failed(&pending.expected, &pending.endpoint);
             return Step::Continue;
         };
@@ -156,9 +156,8 @@ impl Node {
         outcome: &Outcome,
         out: &mut dyn Outbox,
     ) {
-        let (Outcome::Values { values, total: 1, .. }, Goal::FindValue { filter: Filter::Any, .. }) =
-            (outcome, &operation.goal)
-        else {
+        let Outcome::Values { values, total: 1, .. } = outcome else { return };
+        let Goal::FindValue { filter: Filter::Any, holders: 0..=1, .. } = &operation.goal else {
             return;
         };
         let lookup = &operation.lookup;
@@ -169,8 +168,7 @@ impl Node {
             // A copy of a large one costs more than a lookup that goes one hop further.
             return;
         };
-        let halvings = u32::try_from(closer).unwrap_or(u32::MAX);
-        let remaining_s = value.remaining_s.checked_shr(halvings).unwrap_or(0);
+        let remaining_s = cached_for(value.remaining_s, closer);
         if remaining_s == 0 {
             return;
         }
@@ -181,6 +179,13 @@ impl Node {
         let cookie = candidate.cookie;
         self.ask(now, &Ask { intent, flags: Flags::default(), cookie, target, body }, out);
     }
+}
+
+/// Seconds that a value with `remaining_s` left is cached for by a node to whose key `closer`
+/// nodes are closer: half for each. Nothing from 32 on, where a shift would begin anew.
+fn cached_for(remaining_s: u32, closer: usize) -> u32 {
+    let halvings = u32::try_from(closer).unwrap_or(u32::MAX);
+    remaining_s.checked_shr(halvings).unwrap_or(0)
 }
 
 /// The node asked for a further page did not give it: what came before is all. Goes on
@@ -216,4 +221,19 @@ pub(crate) fn done_with_values(operation: &mut Operation) -> Step {
     let hops = operation.lookup.candidate_mut(&id, &endpoint).map_or(0, |c| c.hop);
     let Found { values, total, holder, .. } = found;
     Step::Done(Outcome::Values { values, total, holder }, hops)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cached_values_time_halves_with_each_closer_node_and_never_wraps() {
+        for closer in 0..200_usize {
+            let mut wanted_s = u32::MAX;
+            (0..closer).for_each(|_| wanted_s /= 2);
+            assert_eq!(cached_for(u32::MAX, closer), wanted_s, "{closer} closer");
+        }
+        assert_eq!(cached_for(86_400, usize::MAX), 0);
+    }
 }

@@ -157,6 +157,7 @@ impl Node {
             recurse: false,
             endpoint: newcomer.endpoint,
             expected: newcomer.id,
+            announced: None,
         };
         self.counters.handovers += 1;
         self.begin_operation(now, key, goal, Audience::Handover, out);

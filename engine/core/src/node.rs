@@ -14,6 +14,7 @@ use crate::contacts::Contacts;
 use crate::cookie::Cookies;
 use crate::counters::{Counters, Refusal};
 use crate::drain::Drain;
+use crate::frequent::Frequent;
 use crate::handover::Handover;
 use crate::join::Join;
 use crate::observed::Observed;
@@ -81,6 +82,7 @@ pub struct Node {
     pub(crate) republish: Option<Box<Republish>>,
     /// Nothing while there are no newcomers.
     pub(crate) handover: Option<Box<Handover>>,
+    pub(crate) frequent: Frequent,
 }
 
 /// Signatures verified in the current second.
@@ -147,6 +149,7 @@ impl Node {
             refresh_at: NEVER,
             republish: None,
             handover: None,
+            frequent: Frequent::default(),
             config,
             rng,
         }
@@ -197,6 +200,7 @@ impl Node {
         self.continue_handover(now, out);
         self.maintain(now, out);
         self.send_jobs(now);
+        self.frequent.forget(now.mono);
         self.release();
     }
 
@@ -212,7 +216,8 @@ impl Node {
         let refresh = Some(self.refresh_at).filter(|at| *at != NEVER);
         let republish = self.republish.as_ref().map(|republish| republish.next_at());
         let handover = self.handover.as_ref().map(|handover| handover.next_at());
-        let periodic = [silence, refresh, republish, handover];
+        let frequent = self.frequent.next_at();
+        let periodic = [silence, refresh, republish, handover, frequent];
         let due = [expiry, join, drain, due, parked, self.probe_at];
         due.into_iter().chain(periodic).flatten().min()
     }

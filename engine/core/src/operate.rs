@@ -5,6 +5,7 @@ use kdht_wire::{Body, FindValueBody, Flags, Id, Kind, Message, VALUE_LEN_MAX};
 
 use crate::ask::{Ask, AskBody};
 use crate::bucket::MEMBERS_MAX;
+use crate::collect::{collected, has_collected, is_collecting, is_fetching};
 use crate::command::{Command, CommandError, Event, OperationId, Outcome, Report, Request, Stored};
 use crate::find_value::holder_is_lost;
 use crate::lookup::{Answered, Candidate, Lookup};
@@ -41,8 +42,12 @@ impl Node {
         }
         let (target, goal) = match command {
             Command::FindNode { target } => (target, Goal::FindNode),
-            Command::FindValue { key, filter, values_max } => {
-                (key, Goal::FindValue { filter, values_max, found: Found::default() })
+            Command::FindValue { key, filter, values_max, holders } => {
+                let mut found = Found::default();
+                if holders > 1 {
+                    self.collect_own(now, &key, &filter, values_max, &mut found);
+                }
+                (key, Goal::FindValue { filter, values_max, holders, found })
             }
             Command::Put { key, value, cas } => {
                 let (stored, phase) = (Stored::default(), PutPhase::Finding);
@@ -78,6 +83,11 @@ impl Node {
                 lookup.learn(&contact, 1);
             }
             self.touch(now, &target);
+            if is_repeatable(&audience) {
+                for contact in self.frequent.recall(&target, now.mono) {
+                    lookup.learn(contact, 1);
+                }
+            }
         }
         let id = self.operations.next_id();
         let started = now.mono;
@@ -88,7 +98,7 @@ impl Node {
             if is_single && !node.send_single(now, key, operation, 0, false, out) {
                 return Step::Done(Outcome::Unanswered, 0);
             }
-            if let Goal::FindValue { filter, values_max, .. } = &operation.goal
+            if let Goal::FindValue { filter, values_max, holders: 0..=1, .. } = &operation.goal
                 && let Some(held) = node.held_values(now, &target, filter, *values_max)
             {
                 return Step::Done(held, 0);
@@ -144,6 +154,11 @@ impl Node {
                     let lookup = &mut operation.lookup;
                     lookup.answered(sender, &pending.endpoint, known.as_slice(), told);
                     known.as_slice().iter().for_each(|known| node.heard_of(now, known, out));
+                }
+                Body::Values { reply, records } if is_collecting(&operation.goal) => {
+                    node.values_collected(
+                        now, key, operation, pending, message, reply, records, proven, out,
+                    );
                 }
                 Body::Values { reply, records } => {
                     operation.lookup.answered(sender, &pending.endpoint, &[], told);
@@ -244,6 +259,11 @@ impl Node {
         if self.ask_other_holder(now, key, operation, out) {
             return Step::Continue;
         }
+        if has_collected(operation)
+            && let Some(done) = collected(operation)
+        {
+            return done;
+        }
         while let Some(candidate) = operation.lookup.next_to_ask() {
             if !self.ask_candidate(now, key, operation, &candidate, 0, out) {
                 operation.lookup.failed(&candidate.id, &candidate.endpoint);
@@ -251,6 +271,14 @@ impl Node {
         }
         if !operation.lookup.is_done() {
             return Step::Continue;
+        }
+        if is_collecting(&operation.goal) {
+            if is_fetching(&operation.goal) {
+                return Step::Continue;
+            }
+            if let Some(done) = collected(operation) {
+                return done;
+            }
         }
         let answered = operation.lookup.closest().next().is_some();
         let hops = hops_of(&operation.lookup);
@@ -281,13 +309,18 @@ impl Node {
             }
             _ => (Kind::FindNode, AskBody::Empty),
         };
-        let families = self.config.families;
-        let both = Flags::WANT4.with(Flags::WANT6);
-        let flags = if families.v4 && families.v6 { both } else { Flags::default() };
+        let flags = self.families_wanted();
         let intent = Intent::new(candidate.endpoint, candidate.id, kind, Purpose::Operation(key));
         let target = *operation.lookup.target();
         operation.messages += 1;
         self.ask(now, &Ask { intent, flags, cookie: candidate.cookie, target, body }, out)
+    }
+
+    /// The families of contacts that a lookup can use, as flags of its requests.
+    pub(crate) fn families_wanted(&self) -> Flags {
+        let families = self.config.families;
+        let both = Flags::WANT4.with(Flags::WANT6);
+        if families.v4 && families.v6 { both } else { Flags::default() }
     }
 
     /// Tells whoever waits what came of an operation.
@@ -300,6 +333,10 @@ impl Node {
         out: &mut dyn Outbox,
     ) {
         self.cache(now, &operation, &outcome, out);
+        if is_repeatable(&operation.audience) {
+            let forget_at = now.mono.plus_ms(u64::from(self.config.frequent_s) * 1_000);
+            self.frequent.remember(&operation.lookup, forget_at, self.config.frequent_max);
+        }
         match operation.audience {
             Audience::Join => self.join_continues(now, &outcome, out),
             Audience::Drain => self.handed_over(now, &outcome, out),
@@ -327,6 +364,11 @@ impl Node {
             }
         }
     }
+}
+
+/// Whether the same target may be looked up again before long.
+fn is_repeatable(audience: &Audience) -> bool {
+    matches!(audience, Audience::Owner | Audience::Askers(_))
 }
 
 /// Discovery depth of the closest node that answered.

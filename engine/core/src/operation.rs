@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use kdht_wire::{Endpoint, Filter, Id};
 
+use crate::collect::Holder;
 use crate::command::{OperationId, Request, Stored, Value};
 use crate::lookup::Lookup;
 use crate::outbox::Route;
@@ -61,9 +62,11 @@ pub(crate) struct Asker {
 #[derive(Debug)]
 pub(crate) enum Goal {
     FindNode,
+    /// With `holders` above one, from as many of the closest holders.
     FindValue {
         filter: Filter,
         values_max: u16,
+        holders: u8,
         found: Found,
     },
     Put {
@@ -102,6 +105,12 @@ pub(crate) struct Found {
     /// Whether the holder announced values that are not fetched, since whoever asked by
     /// datagram could not be given them.
     pub(crate) has_more: bool,
+    /// Who gave values, where more than one is asked.
+    pub(crate) holders: Vec<Holder>,
+    /// Announced values that one of them is asked for, without their bytes.
+    pub(crate) awaited: Vec<Value>,
+    /// Whether this node holds some itself.
+    pub(crate) is_held_here: bool,
 }
 
 /// How far a put has come.

@@ -278,11 +278,16 @@ impl Node {
         }
         let Body::Values { records, .. } = &message.body else { return false };
         let under_way = self.operations.peek(operation);
-        let Some((target, Goal::FindValue { filter, values_max, found })) = under_way else {
+        let Some((target, Goal::FindValue { filter, values_max, holders, found })) = under_way
+        else {
             return false;
         };
         let holder = (pending.expected, pending.endpoint);
-        let wanted = usize::from(*values_max).saturating_sub(found.values.len());
+        let wanted = match holders {
+            0..=1 => usize::from(*values_max).saturating_sub(found.values.len()),
+            // Each may be newer than one that another holder gave.
+            _ => records.count(),
+        };
         if wanted == 0 || found.holder.is_some_and(|first| first != holder) {
             return false;
         }

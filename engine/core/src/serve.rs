@@ -112,6 +112,7 @@ impl Node {
                 let goal = Goal::FindValue {
                     filter: body.filter().unwrap_or_default(),
                     values_max: u16::from(u8::MAX),
+                    holders: 1,
                     found: Found::default(),
                 };
                 self.recurse(now, &asked, goal, body.cursor.get(), out);

@@ -152,6 +152,7 @@ impl Node {
                 let goal = Goal::FindValue {
                     filter: body.filter().unwrap_or_default(),
                     values_max: u16::from(u8::MAX),
+                    holders: 1,
                     found: Found::default(),
                 };
                 return Ok(self.recurse_by_stream(served, goal, body.cursor.get(), reply, out));

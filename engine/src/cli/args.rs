@@ -211,7 +211,7 @@ pub(crate) struct GetArgs {
     pub(crate) key: String,
     #[command(flatten)]
     pub(crate) wanted: WantedArgs,
-    /// All values that the first holder has, a line each
+    /// All values that the closest holders have, a line each
     #[arg(long)]
     pub(crate) all: bool,
     /// Send one datagram and let the node do the lookup

@@ -42,18 +42,19 @@ impl Asker {
         }
     }
 
-    /// As [`Client::get`].
+    /// As [`Client::collect`].
     pub(crate) fn get(
         &mut self,
         key: Id,
         filter: Filter,
         values_max: u16,
+        holders: u8,
     ) -> Result<(Vec<Value>, Report), ClientError> {
         let node = match self {
-            Self::Client(client) => return client.get(key, filter, values_max),
+            Self::Client(client) => return client.collect(key, filter, values_max, holders),
             Self::Node(node) => node,
         };
-        let mut report = call(node, Command::FindValue { key, filter, values_max })?;
+        let mut report = call(node, Command::FindValue { key, filter, values_max, holders })?;
         match &mut report.outcome {
             Outcome::Values { values, .. } => Ok((std::mem::take(values), report)),
             Outcome::NotFound => Err(ClientError::NotFound(Box::new(report))),

@@ -38,7 +38,7 @@ pub(crate) fn value_by(
     filter: Filter,
     json: bool,
 ) -> Result<(), Failure> {
-    let (values, report) = match asker.get(show::key(word), filter, 1) {
+    let (values, report) = match asker.get(show::key(word), filter, 1, 1) {
         Ok(found) => found,
         Err(ClientError::NotFound(report)) => (Vec::new(), *report),
         Err(error) => return Err(Failure::failed(error)),

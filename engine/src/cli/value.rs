@@ -25,6 +25,8 @@ use super::show;
 const PUBLISHER_HEAD: &str = "kdht-publisher-key 1";
 /// Most values that `get --all` asks for.
 const VALUES_MAX: u16 = 1_024;
+/// From how many holders `get --all` collects them: all that a network keeps at most.
+const HOLDERS_MAX: u8 = 20;
 
 pub(crate) fn put(args: &PutArgs) -> Result<(), Failure> {
     let mut options = show::options(&args.via.reach)?;
@@ -128,8 +130,8 @@ pub(crate) fn get_by(
         let values = recursed_values(&key, &filter, &bytes)?;
         (values, format!("by recursion, {} ms", elapsed.as_millis()))
     } else {
-        let values_max = if all { VALUES_MAX } else { 1 };
-        match asker.get(key, filter, values_max) {
+        let (values_max, holders) = if all { (VALUES_MAX, HOLDERS_MAX) } else { (1, 1) };
+        match asker.get(key, filter, values_max, holders) {
             Ok((values, report)) => (values, show::talk_of(&report)),
             Err(error @ ClientError::NotFound(_)) => {
                 return Err(Failure::Failed(format!("{word}: {error}")));

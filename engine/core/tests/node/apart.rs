@@ -256,7 +256,7 @@ fn a_refused_job_is_a_busy_store_and_a_node_that_leaves_meanwhile_stores_nothing
 /// A node with one contact, which it asks for `key`; the contact's reply brings `values`.
 fn looking(key: Id, contacts: usize, verify_apart: bool) -> (Solo, Vec<Datagram>) {
     let (mut solo, _) = Solo::with_contacts(5, unthrottled(verify_apart), contacts);
-    let find = Command::FindValue { key, filter: Filter::Any, values_max: 8 };
+    let find = Command::FindValue { key, filter: Filter::Any, values_max: 8, holders: 1 };
     solo.node.begin(solo.now, find, &mut solo.tray).unwrap();
     let asked = solo.wait_ms(1);
     let is_find = |sent: &Datagram| sent.bytes[3] == Kind::FindValue as u8;
@@ -378,7 +378,7 @@ fn a_network_that_verifies_apart_stores_and_finds_what_one_does_that_verifies_at
         assert_eq!((stored.acknowledged, stored.fault), (0, Some(Fault::Sequence)));
         let mut seen = Vec::new();
         for at in 0..30 {
-            let find = Command::FindValue { key, filter: Filter::Any, values_max: 64 };
+            let find = Command::FindValue { key, filter: Filter::Any, values_max: 64, holders: 1 };
             let Outcome::Values { mut values, .. } = net.run(at, find).outcome else { panic!() };
             values.sort_by(|l, r| l.bytes.cmp(&r.bytes));
             seen.push(values.into_iter().map(|value| value.bytes).collect::<Vec<_>>());

@@ -25,7 +25,8 @@ fn put_and_get(net: &mut Net, from: usize, at: usize, bytes: &[u8]) {
     let report = net.run(from, Command::Put { key, value, cas: None });
     let Outcome::Stored(stored) = report.outcome else { panic!("{:?}", report.outcome) };
     assert_eq!((stored.asked, stored.acknowledged), (20, 20));
-    let report = net.run(at, Command::FindValue { key, filter: Filter::Any, values_max: 1 });
+    let report =
+        net.run(at, Command::FindValue { key, filter: Filter::Any, values_max: 1, holders: 1 });
     assert!(matches!(report.outcome, Outcome::Values { .. }), "{:?}", report.outcome);
 }
 

@@ -6,6 +6,8 @@ mod common;
 
 mod amplification;
 mod apart;
+mod collecting;
+mod frequent;
 mod handover;
 mod hostile;
 mod joining;

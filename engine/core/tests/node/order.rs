@@ -24,7 +24,7 @@ fn recorded() -> Vec<Vec<u8>> {
     for byte in 0..4 {
         let (key, value) = value(byte);
         net.run(0, Command::Put { key, value, cas: None });
-        net.run(5, Command::FindValue { key, filter: Filter::Any, values_max: 4 });
+        net.run(5, Command::FindValue { key, filter: Filter::Any, values_max: 4, holders: 1 });
     }
     let log = net.log.take().unwrap();
     log.into_iter().step_by(7).map(|datagram| datagram.bytes).collect()
@@ -46,7 +46,9 @@ fn command(rng: &mut Rng) -> Command {
     let endpoint = address(pick(rng, 12));
     match rng.below(6) {
         0 => Command::FindNode { target: rng.id() },
-        1 => Command::FindValue { key, filter: Filter::Any, values_max: u16::from(byte) },
+        1 => {
+            Command::FindValue { key, filter: Filter::Any, values_max: u16::from(byte), holders: 1 }
+        }
         2 => Command::Put { key, value, cas: (byte == 3).then_some(7) },
         3 => Command::Ask { endpoint, id: None, request: Ask::Ping, recurse: false },
         4 => {

@@ -325,7 +325,8 @@ fn a_cookie_from_one_shard_is_honoured_by_every_other_and_values_are_found_by_al
             assert!(records.iter().any(|record| record.value == bytes));
             let by = flock.shards[0].spread().of(&key);
             let now = flock.now;
-            let command = Command::FindValue { key, filter: Filter::Any, values_max: 1 };
+            let command =
+                Command::FindValue { key, filter: Filter::Any, values_max: 1, holders: 1 };
             flock.with(by, |node, tray| node.begin(now, command, tray)).unwrap();
             flock.settle();
             let event = flock.events.pop().unwrap();

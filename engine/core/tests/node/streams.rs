@@ -35,7 +35,7 @@ fn signed(by: u8, key: &Id, sequence: u64, len: usize) -> Value {
 }
 
 fn get(key: Id, values_max: u16) -> Command {
-    Command::FindValue { key, filter: Filter::Any, values_max }
+    Command::FindValue { key, filter: Filter::Any, values_max, holders: 1 }
 }
 
 fn stored(report: &Report) -> Stored {

@@ -39,7 +39,7 @@ fn values(report: &Report) -> Vec<Vec<u8>> {
 }
 
 fn get(key: Id, filter: Filter, values_max: u16) -> Command {
-    Command::FindValue { key, filter, values_max }
+    Command::FindValue { key, filter, values_max, holders: 1 }
 }
 
 /// Asks one node for what it holds itself.

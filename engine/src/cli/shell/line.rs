@@ -30,7 +30,7 @@ pub(super) enum Order {
         key: String,
         #[command(flatten)]
         wanted: WantedArgs,
-        /// All values that the first holder has, a line each
+        /// All values that the closest holders have, a line each
         #[arg(long)]
         all: bool,
     },

@@ -231,7 +231,7 @@ impl Session {
         let (key, value) = match words {
             [word] if !args.immutable && args.file.is_none() => {
                 let key = show::key(word);
-                let found = self.asker.get(key, Filter::Any, 1);
+                let found = self.asker.get(key, Filter::Any, 1, 1);
                 let (values, _) = found.map_err(|e| Failure::Failed(format!("{word}: {e}")))?;
                 let value = values.into_iter().next();
                 (key, value.ok_or_else(|| Failure::Failed(format!("{word}: not found")))?)
