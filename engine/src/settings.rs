@@ -118,6 +118,7 @@ pub const KEYS: &[Key] = keys![
     "intervals.republish_s", "s", 0, 86_400, republish_s, "a value not stored anew for so long is stored at the k closest; 0: never";
     "node.republishes_max", "values", 1, 64, republishes_max, "values republished at once";
     "node.handovers_max", "values", 0, 64, handovers_max, "values handed to newcomers at once; 0: none ever";
+    "lookup.paths", "paths", 1, 8, paths, "disjoint paths; each more costs as much as a lookup and outlives a liar on the others";
     "lookup.frequent_max", "lookups", 0, 255, frequent_max, "ends of lookups remembered, 820 bytes each; a repeated one begins there";
     "lookup.frequent_s", "s", 0, 3_600, frequent_s, "how long the end of a lookup is remembered";
     "node.signatures_per_s", "1/s", 0, 1_000_000, signatures_per_s, "50 µs of CPU each";

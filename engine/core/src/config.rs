@@ -15,6 +15,9 @@ pub struct Config {
     pub k: u8,
     /// Requests of one lookup in flight: 1 to 20.
     pub alpha: u8,
+    /// Disjoint paths of a lookup: 1 to 8. Each more costs a lookup, and survives a liar
+    /// that the others meet (S/Kademlia).
+    pub paths: u8,
     /// b, the bits of distance that a step of a lookup gains at least: 1 to 5. Each more
     /// doubles the far part of the table and makes lookups shorter (Kademlia §4.2).
     pub b: u8,
@@ -83,6 +86,7 @@ impl Default for Config {
         Self {
             k: 20,
             alpha: 3,
+            paths: 1,
             b: 1,
             bucket_group_max: 2,
             table_group_max: 10,

@@ -11,6 +11,8 @@ use alloc::vec::Vec;
 
 use kdht_wire::{Contact, Distance, Endpoint, Id};
 
+use crate::disjoint::Paths;
+
 /// Candidates kept: the nearest; the rest is forgotten.
 pub(crate) const CANDIDATES_MAX: usize = 64;
 /// Candidates at one endpoint: a lookup does not become a flood of one address because
@@ -57,6 +59,8 @@ pub struct Candidate {
     pub rtt_us: u32,
     /// The cookie that it gave with its answer.
     pub cookie: u64,
+    /// On which of the lookup's disjoint paths it stands, from 0.
+    pub path: u8,
 }
 
 /// A lookup's candidates, nearest first, and its progress.
@@ -67,8 +71,7 @@ pub struct Lookup {
     alpha: usize,
     k: usize,
     candidates: Vec<Candidate>,
-    /// Answers since one brought a candidate nearer than all before.
-    answers_without_progress: usize,
+    paths: Paths,
     /// Requests sent.
     pub asked: u32,
 }
@@ -84,9 +87,17 @@ impl Lookup {
             alpha: alpha.max(1),
             k: k.max(1),
             candidates: Vec::new(),
-            answers_without_progress: 0,
+            paths: Paths::new(1),
             asked: 0,
         }
+    }
+
+    /// The same lookup on `paths` (1 to 8) paths that share no node, each with up to α
+    /// requests in flight and its k nearest.
+    #[must_use]
+    pub fn with_paths(mut self, paths: u8) -> Self {
+        self.paths = Paths::new(paths);
+        self
     }
 
     /// What is looked for.
@@ -106,9 +117,19 @@ impl Lookup {
         self.candidates.iter().filter(|c| c.standing == Standing::Answered).take(self.k)
     }
 
-    /// Adds a node that we know or were told of at discovery depth `hop`. Returns whether
-    /// it is nearer than every candidate before it.
+    /// Adds a node that we know, at discovery depth `hop`, to the path whose turn it is.
+    /// Returns whether it is nearer than every candidate of that path before it.
     pub fn learn(&mut self, contact: &Contact, hop: u8) -> bool {
+        let (path, before) = (self.paths.next_to_deal(), self.candidates.len());
+        let is_nearest = self.learn_on(path, contact, hop);
+        if self.candidates.len() > before {
+            self.paths.dealt();
+        }
+        is_nearest
+    }
+
+    /// Adds a node that one of this path's named.
+    fn learn_on(&mut self, path: u8, contact: &Contact, hop: u8) -> bool {
         if contact.id == self.own
             || contact.id == Id::ZERO
             || !contact.endpoint.is_reachable()
@@ -127,16 +148,22 @@ impl Lookup {
         if is_known || count >= SAME_ID_MAX {
             return false;
         }
-        if self.candidates.len() >= CANDIDATES_MAX {
+        // After those of its own id.
+        let at = at + count;
+        let is_ours = |c: &Candidate| c.path == path;
+        let held = self.candidates.iter().filter(|c| is_ours(c)).count();
+        if held >= self.paths.candidates_max(CANDIDATES_MAX) {
             // The farthest makes room, unless the newcomer is as far, or a request to it is
             // under way whose answer must still find it.
-            let last_is_idle = self.candidates.last().is_some_and(|c| {
-                matches!(c.standing, Standing::Known | Standing::Answered | Standing::Failed)
-            });
-            if at + count == self.candidates.len() || !last_is_idle {
+            let last = self.candidates.iter().rposition(is_ours).unwrap_or(0);
+            let is_idle = matches!(
+                self.candidates[last].standing,
+                Standing::Known | Standing::Answered | Standing::Failed
+            );
+            if at > last || !is_idle {
                 return false;
             }
-            self.candidates.pop();
+            self.candidates.remove(last);
         }
         let candidate = Candidate {
             id: contact.id,
@@ -146,27 +173,36 @@ impl Lookup {
             lacked_value: false,
             rtt_us: 0,
             cookie: 0,
+            path,
         };
-        self.candidates.insert(at + count, candidate);
-        at + count == 0
+        self.candidates.insert(at, candidate);
+        !self.candidates[..at].iter().any(is_ours)
     }
 
     /// The next node to ask, or nothing while enough are in flight or none is left among
-    /// the k nearest. The caller sends, and the candidate counts as asked.
+    /// the k nearest of any path. The caller sends, and the candidate counts as asked.
     pub fn next_to_ask(&mut self) -> Option<Candidate> {
-        let in_flight = self.count(Standing::Asked);
-        let stalled = self.answers_without_progress >= self.alpha;
-        let limit = if stalled { self.k.max(self.alpha) } else { self.alpha };
-        if in_flight >= limit || self.asked >= ASKED_MAX {
+        self.paths.all().find_map(|path| self.next_on(path))
+    }
+
+    fn next_on(&mut self, path: u8) -> Option<Candidate> {
+        let (alpha, k) = (self.alpha, self.k);
+        let (in_flight, asked_max) = (self.count(path, Standing::Asked), self.paths.asked_max());
+        let progress = self.paths.of_mut(path);
+        let stalled = progress.answers_without_progress >= alpha;
+        let limit = if stalled { k.max(alpha) } else { alpha };
+        if in_flight >= limit || progress.asked >= asked_max {
             return None;
         }
         let next = self
             .candidates
             .iter_mut()
+            .filter(|c| c.path == path)
             .filter(|c| !matches!(c.standing, Standing::Failed | Standing::Slow))
-            .take(self.k)
+            .take(k)
             .find(|c| c.standing == Standing::Known)?;
         next.standing = Standing::Asked;
+        progress.asked = progress.asked.saturating_add(1);
         self.asked = self.asked.saturating_add(1);
         Some(*next)
     }
@@ -189,13 +225,13 @@ impl Lookup {
         candidate.rtt_us = told.rtt_us;
         candidate.cookie = told.cookie;
         candidate.lacked_value = told.lacked_value;
-        let hop = candidate.hop.saturating_add(1);
-        let mut progress = false;
+        let (hop, path) = (candidate.hop.saturating_add(1), candidate.path);
+        let mut is_nearer = false;
         for contact in contacts {
-            progress |= self.learn(contact, hop);
+            is_nearer |= self.learn_on(path, contact, hop);
         }
-        let without = self.answers_without_progress.saturating_add(1);
-        self.answers_without_progress = if progress { 0 } else { without };
+        let without = &mut self.paths.of_mut(path).answers_without_progress;
+        *without = if is_nearer { 0 } else { without.saturating_add(1) };
     }
 
     /// `id` is overdue: set it aside and let another branch begin.
@@ -217,20 +253,26 @@ impl Lookup {
         }
     }
 
-    /// Whether the k nearest of those neither failed nor set aside have answered, or no
-    /// more may be asked. Where fewer than k have answered, those set aside are waited for
-    /// too.
+    /// Whether on each path the k nearest of those neither failed nor set aside have
+    /// answered, or no more may be asked. Where fewer than k have answered, those set aside
+    /// are waited for too.
     #[must_use]
     pub fn is_done(&self) -> bool {
+        self.paths.all().all(|path| self.is_path_done(path))
+    }
+
+    fn is_path_done(&self, path: u8) -> bool {
         let mut nearest = self
             .candidates
             .iter()
+            .filter(|c| c.path == path)
             .filter(|c| !matches!(c.standing, Standing::Failed | Standing::Slow))
             .take(self.k);
         let all_answered = nearest.all(|c| c.standing == Standing::Answered);
-        let enough = self.count(Standing::Answered) >= self.k;
-        let exhausted = self.asked >= ASKED_MAX && self.count(Standing::Asked) == 0;
-        (all_answered || exhausted) && (enough || self.count(Standing::Slow) == 0)
+        let enough = self.count(path, Standing::Answered) >= self.k;
+        let asked_all = self.paths.of(path).asked >= self.paths.asked_max();
+        let exhausted = asked_all && self.count(path, Standing::Asked) == 0;
+        (all_answered || exhausted) && (enough || self.count(path, Standing::Slow) == 0)
     }
 
     /// Whether as many candidates as may be stand at this endpoint, or at its address where
@@ -245,8 +287,8 @@ impl Lookup {
         same_endpoint >= SAME_ENDPOINT_MAX || same_ip >= SAME_IP_MAX && !is_local
     }
 
-    fn count(&self, standing: Standing) -> usize {
-        self.candidates.iter().filter(|c| c.standing == standing).count()
+    fn count(&self, path: u8, standing: Standing) -> usize {
+        self.candidates.iter().filter(|c| c.path == path && c.standing == standing).count()
     }
 
     fn distance(&self, candidate: &Candidate) -> Distance {

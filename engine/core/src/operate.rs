@@ -72,6 +72,9 @@ impl Node {
     ) -> OperationId {
         let alpha = usize::from(self.config.alpha);
         let mut lookup = Lookup::new(target, self.id, alpha, usize::from(self.config.k));
+        if !matches!(audience, Audience::Join | Audience::Refresh) {
+            lookup = lookup.with_paths(self.config.paths);
+        }
         if !matches!(goal, Goal::Ask { .. }) {
             for contact in self.candidates(&target).as_slice() {
                 if !self.is_own_endpoint(&contact.endpoint) {

@@ -7,6 +7,7 @@ mod common;
 mod amplification;
 mod apart;
 mod collecting;
+mod disjoint;
 mod frequent;
 mod handover;
 mod hostile;

@@ -72,6 +72,7 @@ fn config(rng: &mut Rng) -> Config {
         operations_max: [0, 1, 5, 64, 64][pick(rng, 5)],
         recursions_max: [0, 2, 64][pick(rng, 3)],
         client: rng.below(8) == 0,
+        paths: [1, 1, 2, 8][pick(rng, 4)],
         b: u8::try_from(1 + rng.below(5)).unwrap(),
         refresh_s: [0, 1, 30, 3_600][pick(rng, 4)],
         republish_s: [0, 1, 30, 3_600][pick(rng, 4)],
