@@ -1,7 +1,9 @@
 //! What an operator sets: a TOML file, then the environment, then flags; later ones win.
 
 mod live;
+mod shown;
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -14,6 +16,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 pub use live::{Changes, InEffect, LIVE};
+pub use shown::Shown;
 
 use crate::io::{Cpus, DatapathChoice};
 use crate::network_key;
@@ -67,6 +70,8 @@ pub struct Settings {
     pub node: Config,
     plain_was_set: bool,
     listen_was_set: bool,
+    /// Who set what last.
+    sources: BTreeMap<String, Source>,
 }
 
 /// A setting that is a number, or `true` and `false` as 1 and 0.
@@ -261,6 +266,7 @@ impl Default for Settings {
             node: Config::default(),
             plain_was_set: false,
             listen_was_set: false,
+            sources: BTreeMap::new(),
         }
     }
 }
@@ -303,6 +309,7 @@ impl Settings {
                         other => other.to_string(),
                     };
                     self.set_list(&key, items.iter().map(text).collect(), source)?;
+                    self.sources.insert(key, source.clone());
                 }
                 toml::Value::String(text) => self.set(&key, text, source)?,
                 other => self.set(&key, &other.to_string(), source)?,
@@ -344,6 +351,12 @@ impl Settings {
     /// # Errors
     /// [`SettingsError`] names the key and what it must be.
     pub fn set(&mut self, key: &str, text: &str, source: &Source) -> Result<(), SettingsError> {
+        self.assign(key, text, source)?;
+        self.sources.insert(key.to_owned(), source.clone());
+        Ok(())
+    }
+
+    fn assign(&mut self, key: &str, text: &str, source: &Source) -> Result<(), SettingsError> {
         let wrong = |wanted: String| SettingsError::Value {
             key: key.to_owned(),
             source: source.clone(),

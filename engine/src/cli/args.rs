@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Reload(ReloadArgs),
     /// Change what a running node logs
     Log(LogArgs),
+    /// Look at the settings
+    Config(ConfigArgs),
     /// A prompt for puts, gets and single requests
     Shell(ShellArgs),
     /// Run a node over what was recorded of one, and compare what comes out
@@ -377,6 +379,25 @@ pub(crate) struct LogArgs {
     pub(crate) filter: String,
     #[command(flatten)]
     pub(crate) control: Control,
+}
+
+#[derive(Args)]
+pub(crate) struct ConfigArgs {
+    #[command(subcommand)]
+    pub(crate) command: ConfigCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print every setting: its value, range, default, who set it, and why one would change
+    /// it. Takes what `kdht run` takes
+    Show(ConfigShowArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct ConfigShowArgs {
+    #[command(flatten)]
+    pub(crate) settings: RunArgs,
 }
 
 #[derive(Args)]

@@ -4,6 +4,7 @@
 mod args;
 mod asker;
 mod codec;
+mod config;
 mod generate;
 mod inherited;
 mod keep;
@@ -70,6 +71,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Drain(args) => operate::drain(&args),
         Command::Reload(args) => operate::reload(&args),
         Command::Log(args) => operate::log(&args),
+        Command::Config(args) => config::config(&args),
         Command::Shell(args) => shell::shell(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Tune(args) => tune::tune(&args),

@@ -138,7 +138,7 @@ fn start_verifiers(runners: &[Runner]) -> Result<Vec<Verifier>, Failure> {
     Ok(verifiers)
 }
 
-fn settings_of(args: &RunArgs) -> Result<Settings, Failure> {
+pub(super) fn settings_of(args: &RunArgs) -> Result<Settings, Failure> {
     let mut settings = Settings::default();
     if let Some(path) = &args.config {
         settings.apply_file(path).map_err(Failure::misuse)?;

@@ -41,8 +41,14 @@ const TEXTS_SHOWN: &[Text] = &[
     ("network_key", "a file", "keys of a private network", |settings| {
         path(settings.network_key.as_deref())
     }),
-    ("core", "a CPU", "where the node's thread runs; not set: where it starts", |settings| {
-        settings.core.map_or_else(String::new, |core| core.to_string())
+    ("cores", "1 to 255 CPUs", "where threads run; not set: where the node starts", |settings| {
+        settings.cores.to_string()
+    }),
+    ("shards", "1 to 255", "parts of the node; not set: one for each CPU", |settings| {
+        settings.shards.map_or_else(String::new, |shards| shards.to_string())
+    }),
+    ("steering", "true or false", "let the kernel hand datagrams to their shards", |settings| {
+        settings.is_steered.to_string()
     }),
     ("datapath", "auto, uring or mmsg", "what datagrams are moved with", |settings| {
         settings.datapath.to_string()
