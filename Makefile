@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: all demo test needs lint no-std clean
+.PHONY: all demo test mutants needs lint no-std clean
 
 all:
 	$(CARGO) build --release
@@ -14,6 +14,10 @@ demo:
 # Every test there is.
 test: needs
 	$(CARGO) test --workspace --all-features
+
+# Puts known bugs back, one at a time, and shows that a test finds each.
+mutants:
+	./engine/sim/mutants.sh
 
 # Installs the Debian packages that the tests need where it may, else names them.
 needs:

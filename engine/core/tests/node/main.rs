@@ -13,6 +13,7 @@ mod handover;
 mod hostile;
 mod joining;
 mod keyed;
+mod known_bugs;
 mod lookups;
 mod memory;
 mod observed;
