@@ -51,8 +51,9 @@ pub(crate) struct Bucket {
     /// The lowest id of the range.
     pub(crate) start: Id,
     pub(crate) depth: u8,
-    /// When an id in its range was looked up last, in seconds of monotonic time.
-    pub(crate) touched_s: u32,
+    /// When an id in its range was looked up last, in seconds of monotonic time,
+    /// little-endian so that it takes no padding.
+    touched_s: [u8; 4],
     /// Least recently seen first.
     pub(crate) members: List<MEMBERS_MAX>,
     /// Oldest first; the most recent is the first to be promoted.
@@ -64,7 +65,7 @@ impl Bucket {
         Self {
             start: Id::ZERO,
             depth: 0,
-            touched_s: 0,
+            touched_s: [0; 4],
             members: List::EMPTY,
             replacements: List::EMPTY,
         }
@@ -73,6 +74,16 @@ impl Bucket {
     /// Whether `id` lies in the bucket's range.
     pub(crate) fn covers(&self, id: &Id) -> bool {
         self.start.shared_prefix(id) >= self.depth
+    }
+
+    /// Since which second nothing was looked up in its range.
+    pub(crate) fn touched_s(&self) -> u32 {
+        u32::from_le_bytes(self.touched_s)
+    }
+
+    /// An id in its range is being looked up.
+    pub(crate) fn touch(&mut self, now_s: u32) {
+        self.touched_s = now_s.to_le_bytes();
     }
 
     /// Halves the range; both halves are empty.

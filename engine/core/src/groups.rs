@@ -1,6 +1,7 @@
 //! IP groups: how many contacts may stand at addresses that one owner is likely to have.
 
-use alloc::vec::Vec;
+use alloc::boxed::Box;
+use alloc::vec;
 
 use kdht_wire::Endpoint;
 
@@ -53,7 +54,7 @@ impl Group {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct GroupCounts {
     /// None, or a power of two of them. A count at 255 stays there, and says nothing.
-    counts: Vec<u8>,
+    counts: Box<[u8]>,
 }
 
 /// Counts to begin with.
@@ -72,14 +73,13 @@ impl GroupCounts {
     /// Whether there are too few counts for `contacts`, so that [`GroupCounts::rebuild`]
     /// is due.
     pub(crate) fn is_outgrown_by(&self, contacts: usize) -> bool {
-        contacts > 2 * self.counts.len()
+        contacts > 4 * self.counts.len()
     }
 
     /// Counts all `groups` anew, of as many contacts.
     pub(crate) fn rebuild(&mut self, contacts: usize, groups: impl Iterator<Item = Group>) {
-        let len = contacts.next_power_of_two().max(COUNTS_MIN);
-        self.counts = Vec::new();
-        self.counts.resize(len, 0);
+        let len = (contacts.next_power_of_two() / 2).max(COUNTS_MIN);
+        self.counts = vec![0; len].into_boxed_slice();
         groups.for_each(|group| self.add(group));
     }
 

@@ -74,7 +74,7 @@ pub struct Node {
     pub(crate) parked: Parked,
     /// Requests of ours that wait to be sent by TCP.
     pub(crate) jobs: Jobs,
-    pub(crate) silence: Option<Silence>,
+    pub(crate) silence: Option<Box<Silence>>,
     /// After an outage: good contacts not heard of since this second are asked.
     pub(crate) verify_before_s: Option<u32>,
     pub(crate) refresh_at: Nanos,
@@ -212,7 +212,7 @@ impl Node {
         let drain = self.drain.as_ref().and_then(Drain::next_at);
         let due = Some(self.requests.next_due()).filter(|due| due.0 != u64::MAX);
         let parked = self.parked.next_due();
-        let silence = self.silence.as_ref().map(Silence::next_at);
+        let silence = self.silence.as_ref().map(|silence| silence.next_at());
         let refresh = Some(self.refresh_at).filter(|at| *at != NEVER);
         let republish = self.republish.as_ref().map(|republish| republish.next_at());
         let handover = self.handover.as_ref().map(|handover| handover.next_at());

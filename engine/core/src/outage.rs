@@ -6,6 +6,8 @@
 //! witnesses are asked again with growing pauses and no failure counts, until something is
 //! heard; then every contact not heard of since is asked whether it is still there.
 
+use alloc::boxed::Box;
+
 use kdht_wire::{Contact, Id};
 
 use crate::closest::Closest;
@@ -87,7 +89,7 @@ impl Node {
             if others.as_slice().len() < OTHERS_MIN {
                 return false;
             }
-            self.silence = Some(Silence::begun(now));
+            self.silence = Some(Box::new(Silence::begun(now)));
             self.probe(now, &failed, out);
             for witness in others.as_slice() {
                 self.probe(now, witness, out);

@@ -457,6 +457,8 @@ impl Node {
         let is_known = self.tables[family].peer(id).is_some_and(|p| p.endpoint == *endpoint);
         let is_foreign = |id: &Id| sharding.foreign_owner(id).is_some();
         let of_group = if is_known { 0 } else { replica.of_group(Group::of(endpoint), is_foreign) };
+        // A table holds no more than 65,535 contacts.
+        let of_group = u16::try_from(of_group).unwrap_or(u16::MAX);
         let k = usize::from(self.config.k);
         let neighbourhood = Some(replica.neighbourhood(&self.id, k));
         self.tables[family].set_elsewhere(Elsewhere { neighbourhood, of_group });

@@ -59,7 +59,7 @@ pub(crate) struct Elsewhere {
     /// The lowest class of the own neighbourhood; nothing: this table holds all classes.
     pub(crate) neighbourhood: Option<u8>,
     /// Contacts of other shards in the IP group of whom the table is told of next.
-    pub(crate) of_group: usize,
+    pub(crate) of_group: u16,
 }
 
 /// Contacts that were not kept, and why.

@@ -133,7 +133,7 @@ impl Table {
             }
         }
         let table_max = usize::from(self.caps.table_max);
-        let elsewhere = self.elsewhere.of_group;
+        let elsewhere = usize::from(self.elsewhere.of_group);
         if self.counts.at_most(group).saturating_add(elsewhere) < table_max {
             return true;
         }

@@ -114,7 +114,7 @@ impl Table {
     pub fn touch(&mut self, target: &Id, now: Nanos) {
         if let Some(at) = self.bucket_of(target) {
             for bucket in self.range_of(at) {
-                self.buckets[bucket].touched_s = now.seconds();
+                self.buckets[bucket].touch(now.seconds());
             }
         }
     }
@@ -123,12 +123,12 @@ impl Table {
     /// nothing if no contact is known. O(buckets).
     #[must_use]
     pub fn idlest_s(&self) -> Option<u32> {
-        if self.is_empty() { None } else { self.buckets.iter().map(|b| b.touched_s).min() }
+        if self.is_empty() { None } else { self.buckets.iter().map(Bucket::touched_s).min() }
     }
 
     /// A random id in that range.
     pub fn idlest_target(&self, rng: &mut Rng) -> Option<Id> {
-        let at = (0..self.buckets.len()).min_by_key(|at| self.buckets[*at].touched_s)?;
+        let at = (0..self.buckets.len()).min_by_key(|at| self.buckets[*at].touched_s())?;
         let range = self.range_of(at);
         // Of a range in parts, any part: all are touched together.
         let part = rng.below(range.len() as u64);
