@@ -179,6 +179,7 @@ impl Node {
         if let Err(error) = check.mac(bytes, &self.config.keys, now.unix_s) {
             return self.counters.refuse(error.into());
         }
+        self.heard(now);
         let message = match Message::parse_stream(bytes) {
             Ok(message) => message,
             Err(error) => return self.counters.refuse(error.into()),

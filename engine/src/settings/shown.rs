@@ -1,5 +1,6 @@
 //! The settings as `kdht config show` lists them: each with what it means and who set it.
 
+use kdht_core::TableKind;
 use serde::Serialize;
 
 use super::{FLAGS, KEYS, Settings, SettingsError};
@@ -49,6 +50,12 @@ const TEXTS_SHOWN: &[Text] = &[
     }),
     ("steering", "true or false", "let the kernel hand datagrams to their shards", |settings| {
         settings.is_steered.to_string()
+    }),
+    ("table", "kbucket or wide:N", "N verified contacts, to answer in one hop", |settings| {
+        match settings.node.table {
+            TableKind::KBucket => "kbucket".to_owned(),
+            TableKind::Wide(contacts) => format!("wide:{contacts}"),
+        }
     }),
     ("datapath", "auto, uring or mmsg", "what datagrams are moved with", |settings| {
         settings.datapath.to_string()

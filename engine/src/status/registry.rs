@@ -1,6 +1,7 @@
 //! The one table of what a node counts: `kdht stat`, its OpenMetrics text and METRICS.md
 //! are all made from [`METRICS`] and a [`Status`].
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use serde_json::Value as Json;
@@ -240,8 +241,9 @@ pub fn markdown(status: &Status) -> Result<String, serde_json::Error> {
             if !told.contains(label) {
                 told.push(label);
                 let samples = metric.samples(&status);
-                let values: Vec<_> =
+                let values: BTreeSet<_> =
                     samples.iter().map(|s| format!("`{}`", s.labels[at])).collect();
+                let values: Vec<_> = values.into_iter().collect();
                 let _ = writeln!(text, "- `{label}`: {}", values.join(", "));
             }
         }
