@@ -264,6 +264,11 @@ pub(super) fn config(fields: &mut impl Fields, config: &mut Config) -> Done {
     let Config {
         k,
         alpha,
+        paths,
+        b,
+        bucket_group_max,
+        table_group_max,
+        caps_private,
         client,
         families: Families { v4, v6 },
         table,
@@ -271,6 +276,12 @@ pub(super) fn config(fields: &mut impl Fields, config: &mut Config) -> Done {
         pending_max,
         operations_max,
         recursions_max,
+        frequent_max,
+        frequent_s,
+        refresh_s,
+        republish_s,
+        republishes_max,
+        handovers_max,
         signatures_per_s,
         verify_apart,
         accept_plain,
@@ -283,15 +294,21 @@ pub(super) fn config(fields: &mut impl Fields, config: &mut Config) -> Done {
         advertise,
     } = config;
     fields.u8(k)?;
-    fields.u8(alpha)?;
+    for value in [alpha, paths, b, frequent_max, republishes_max, handovers_max] {
+        fields.u8(value)?;
+    }
+    fields.bool(caps_private)?;
     fields.bool(client)?;
     fields.bool(v4)?;
     fields.bool(v6)?;
     table_kind(fields, table)?;
-    for value in [contacts_max, pending_max, operations_max, recursions_max] {
+    let groups = [bucket_group_max, table_group_max];
+    for value in [contacts_max, pending_max, operations_max, recursions_max].into_iter().chain(groups) {
         fields.u16(value)?;
     }
-    fields.u32(signatures_per_s)?;
+    for value in [signatures_per_s, frequent_s, refresh_s, republish_s] {
+        fields.u32(value)?;
+    }
     fields.bool(verify_apart)?;
     fields.bool(accept_plain)?;
     for value in [slots, rate_per_s, burst] {
@@ -391,7 +408,7 @@ pub(super) fn command(fields: &mut impl Fields, command: &mut Command) -> Done {
         let (key, filter, cas) = (Id::ZERO, Filter::Any, None);
         Some(match number {
             1 => blank_command(),
-            2 => Command::FindValue { key, filter, values_max: 0 },
+            2 => Command::FindValue { key, filter, values_max: 0, holders: 0 },
             3 => Command::Put { key, value: blank_value(), cas },
             4 => Command::Ask {
                 endpoint: Endpoint::NONE,
@@ -404,10 +421,11 @@ pub(super) fn command(fields: &mut impl Fields, command: &mut Command) -> Done {
     })?;
     match command {
         Command::FindNode { target } => id(fields, target),
-        Command::FindValue { key, filter, values_max } => {
+        Command::FindValue { key, filter, values_max, holders } => {
             id(fields, key)?;
             filter_of(fields, filter)?;
-            fields.u16(values_max)
+            fields.u16(values_max)?;
+            fields.u8(holders)
         }
         Command::Put { key, value, cas } => put(fields, key, value, cas),
         Command::Ask { endpoint: asked, id: expected, request: wanted, recurse } => {
