@@ -1,6 +1,7 @@
 //! Leaving the network without losing a value: each is handed to the nodes closest to its
 //! key before the node goes.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use kdht_store::Storage;
@@ -48,7 +49,7 @@ impl Node {
     /// keys first. Ends in [`Event::Drained`]. A second call changes nothing.
     pub fn drain(&mut self, now: Now, out: &mut dyn Outbox) {
         if self.drain.is_none() {
-            self.drain = Some(Drain { next_at: now.mono, ..Drain::default() });
+            self.drain = Some(Box::new(Drain { next_at: now.mono, ..Drain::default() }));
             self.continue_drain(now, out);
         }
     }
@@ -67,7 +68,7 @@ impl Node {
 
     pub(crate) fn continue_drain(&mut self, now: Now, out: &mut dyn Outbox) {
         for _ in 0..RUNNING_MAX {
-            let due = self.drain.as_ref().and_then(Drain::next_at);
+            let due = self.drain.as_ref().and_then(|drain| drain.next_at());
             if due.is_none_or(|at| now.mono < at) {
                 break;
             }

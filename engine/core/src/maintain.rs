@@ -1,7 +1,8 @@
 //! What a node does by itself, whatever arrives.
 //!
-//! Here: expiry, and probes of contacts that failed or never answered. Other periodic duties
-//! stand in files of their own (`refresh.rs`), each with its own due time in
+//! Here: expiry, and probes of contacts that failed, never answered or were silent during an
+//! outage of our own. Other duties stand in files of their own (`refresh.rs`,
+//! `republish.rs`, `handover.rs`, `outage.rs`), each with its own due time in
 //! [`Node::poll_timeout`].
 
 use alloc::vec::Vec;

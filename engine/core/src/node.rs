@@ -64,7 +64,7 @@ pub struct Node {
     pub(crate) events: VecDeque<Event>,
     pub(crate) counters: Counters,
     pub(crate) join: Option<Box<Join>>,
-    pub(crate) drain: Option<Drain>,
+    pub(crate) drain: Option<Box<Drain>>,
     /// When contacts are looked over for probes; nothing while all are good.
     pub(crate) probe_at: Option<Nanos>,
     pub(crate) signatures: SignatureBudget,
@@ -82,7 +82,8 @@ pub struct Node {
     pub(crate) republish: Option<Box<Republish>>,
     /// Nothing while there are no newcomers.
     pub(crate) handover: Option<Box<Handover>>,
-    pub(crate) frequent: Frequent,
+    /// Nothing while nothing was looked up of late.
+    pub(crate) frequent: Option<Box<Frequent>>,
 }
 
 /// Signatures verified in the current second.
@@ -149,7 +150,7 @@ impl Node {
             refresh_at: NEVER,
             republish: None,
             handover: None,
-            frequent: Frequent::default(),
+            frequent: None,
             config,
             rng,
         }
@@ -200,7 +201,7 @@ impl Node {
         self.continue_handover(now, out);
         self.maintain(now, out);
         self.send_jobs(now);
-        self.frequent.forget(now.mono);
+        self.forget_ends(now);
         self.release();
     }
 
@@ -209,14 +210,14 @@ impl Node {
     pub fn poll_timeout(&self) -> Option<Nanos> {
         let expiry = self.store.next_expiry_s().map(|s| Nanos(0).plus_ms(s * 1_000));
         let join = self.join.as_ref().and_then(|join| join.retry_at());
-        let drain = self.drain.as_ref().and_then(Drain::next_at);
+        let drain = self.drain.as_ref().and_then(|drain| drain.next_at());
         let due = Some(self.requests.next_due()).filter(|due| due.0 != u64::MAX);
         let parked = self.parked.next_due();
         let silence = self.silence.as_ref().map(|silence| silence.next_at());
         let refresh = Some(self.refresh_at).filter(|at| *at != NEVER);
         let republish = self.republish.as_ref().map(|republish| republish.next_at());
         let handover = self.handover.as_ref().map(|handover| handover.next_at());
-        let frequent = self.frequent.next_at();
+        let frequent = self.frequent.as_ref().and_then(|frequent| frequent.next_at());
         let periodic = [silence, refresh, republish, handover, frequent];
         let due = [expiry, join, drain, due, parked, self.probe_at];
         due.into_iter().chain(periodic).flatten().min()

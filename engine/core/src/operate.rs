@@ -87,7 +87,8 @@ impl Node {
             }
             self.touch(now, &target);
             if is_repeatable(&audience) {
-                for contact in self.frequent.recall(&target, now.mono) {
+                let frequent = self.frequent.iter();
+                for contact in frequent.flat_map(|ends| ends.recall(&target, now.mono)) {
                     lookup.learn(contact, 1);
                 }
             }
@@ -337,8 +338,7 @@ impl Node {
     ) {
         self.cache(now, &operation, &outcome, out);
         if is_repeatable(&operation.audience) {
-            let forget_at = now.mono.plus_ms(u64::from(self.config.frequent_s) * 1_000);
-            self.frequent.remember(&operation.lookup, forget_at, self.config.frequent_max);
+            self.remember_end(now, &operation.lookup);
         }
         match operation.audience {
             Audience::Join => self.join_continues(now, &outcome, out),

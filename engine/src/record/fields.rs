@@ -293,8 +293,7 @@ pub(super) fn config(fields: &mut impl Fields, config: &mut Config) -> Done {
         shard,
         advertise,
     } = config;
-    fields.u8(k)?;
-    for value in [alpha, paths, b, frequent_max, republishes_max, handovers_max] {
+    for value in [k, alpha, paths, b, frequent_max, republishes_max, handovers_max] {
         fields.u8(value)?;
     }
     fields.bool(caps_private)?;
@@ -302,8 +301,14 @@ pub(super) fn config(fields: &mut impl Fields, config: &mut Config) -> Done {
     fields.bool(v4)?;
     fields.bool(v6)?;
     table_kind(fields, table)?;
-    let groups = [bucket_group_max, table_group_max];
-    for value in [contacts_max, pending_max, operations_max, recursions_max].into_iter().chain(groups) {
+    for value in [
+        contacts_max,
+        pending_max,
+        operations_max,
+        recursions_max,
+        bucket_group_max,
+        table_group_max,
+    ] {
         fields.u16(value)?;
     }
     for value in [signatures_per_s, frequent_s, refresh_s, republish_s] {

@@ -1,5 +1,7 @@
 //! The settings as `kdht config show` lists them: each with what it means and who set it.
 
+use std::net::SocketAddr;
+
 use kdht_core::TableKind;
 use serde::Serialize;
 
@@ -30,9 +32,14 @@ type Text = (&'static str, &'static str, &'static str, fn(&Settings) -> String);
 /// The settings that are neither numbers nor flags.
 const TEXTS_SHOWN: &[Text] = &[
     ("listen", "one or two IP:PORT", "addresses to answer on, one of a family", |settings| {
-        let all: Vec<String> = settings.listen.iter().map(ToString::to_string).collect();
-        all.join(",")
+        addresses(&settings.listen)
     }),
+    (
+        "advertise",
+        "one or two IP:PORT",
+        "own addresses; not set: learned from others",
+        |settings| addresses(&settings.advertise),
+    ),
     ("bootstrap", "HOST:PORT, …", "nodes to enter the network through", |settings| {
         settings.bootstrap.join(",")
     }),
@@ -63,11 +70,25 @@ const TEXTS_SHOWN: &[Text] = &[
     ("poll", "busy, adaptive or sleep", "how the node waits for datagrams", |settings| {
         settings.poll.to_string()
     }),
+    ("json_debug", "true or false", "answer requests in JSON, to debug by hand", |settings| {
+        settings.json_debug.to_string()
+    }),
+    ("record", "a file", "all that goes into the node, for kdht replay", |settings| {
+        path(settings.record.as_deref())
+    }),
+    ("record_max", "4096 bytes or more", "longest recording, in bytes", |settings| {
+        settings.record_max.to_string()
+    }),
     ("log", "a level, or levels by module", "what is logged", |settings| settings.log.clone()),
     ("drain_s", "0 to 3600", "seconds to hand values over before stopping", |settings| {
         settings.drain_s.to_string()
     }),
 ];
+
+fn addresses(addrs: &[SocketAddr]) -> String {
+    let all: Vec<String> = addrs.iter().map(ToString::to_string).collect();
+    all.join(",")
+}
 
 fn path(path: Option<&std::path::Path>) -> String {
     path.map_or_else(String::new, |path| path.display().to_string())
