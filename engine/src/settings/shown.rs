@@ -141,14 +141,14 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Source, TEXTS};
+    use super::super::Source;
+    use super::super::keys::names;
     use super::*;
 
     #[test]
     fn every_setting_is_shown_once_with_its_reason() {
         let shown = Settings::default().shown().unwrap();
-        let names = KEYS.iter().map(|key| key.name).chain(FLAGS.iter().map(|flag| flag.name));
-        let mut wanted: Vec<&str> = names.chain(TEXTS.iter().copied()).collect();
+        let mut wanted: Vec<&str> = names().collect();
         wanted.sort_unstable();
         let found: Vec<&str> = shown.iter().map(|shown| shown.key.as_str()).collect();
         assert_eq!(found, wanted);
