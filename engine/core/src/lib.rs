@@ -50,6 +50,8 @@ mod refresh;
 mod replica;
 mod republish;
 mod rng;
+#[cfg(test)]
+mod samples;
 mod serve;
 mod serve_stream;
 mod sharding;

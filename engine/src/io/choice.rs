@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
 
-use super::mmsg::MmsgError;
+use super::sizes::SizeError;
 use super::uring::UringError;
 
 /// Which datapath to use, as an operator says it.
@@ -36,7 +36,7 @@ pub struct UnknownDatapath;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum OpenError {
     /// No [`Mmsg`](super::Mmsg).
-    Mmsg(MmsgError),
+    Mmsg(SizeError),
     /// No [`Uring`](super::Uring).
     Uring(UringError),
 }

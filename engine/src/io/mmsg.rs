@@ -3,32 +3,22 @@
 mod inbox;
 mod outbox;
 
-use std::error::Error;
-use std::fmt;
-
 use inbox::Inbox;
 pub use inbox::{MmsgBatch, RECEIVE_LEN_MAX};
 pub use outbox::MmsgOutbox;
 
 use super::datapath::{Datapath, DatapathCounters, Received, SharedFd};
+use super::sizes::{self, SizeError};
 use super::socket::Socket;
-
-/// Most sockets of one datapath.
-pub const SOCKET_COUNT_MAX: usize = 16;
-
-/// Most datagrams of one system call, in either direction: the kernel's own limit.
-pub const BATCH_COUNT_MAX: usize = 1024;
-
-const _: () = assert!(SOCKET_COUNT_MAX <= u8::MAX as usize);
 
 /// Sizes of an [`Mmsg`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct MmsgOptions {
-    /// Most datagrams of one batch, over all sockets: 1 to [`BATCH_COUNT_MAX`]. Costs
-    /// about 2.3 KiB each.
+    /// Most datagrams of one batch, over all sockets: 1 to
+    /// [`BATCH_COUNT_MAX`](super::BATCH_COUNT_MAX). Costs about 2.3 KiB each.
     pub batch_count: usize,
-    /// Most datagrams that wait to be flushed: 1 to [`BATCH_COUNT_MAX`]. Costs about
-    /// 1.5 KiB each.
+    /// Most datagrams that wait to be flushed: 1 to
+    /// [`BATCH_COUNT_MAX`](super::BATCH_COUNT_MAX). Costs about 1.5 KiB each.
     pub slot_count: usize,
 }
 
@@ -39,31 +29,6 @@ impl Default for MmsgOptions {
         Self { batch_count: 64, slot_count: 128 }
     }
 }
-
-/// Why an [`Mmsg`] cannot be made.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum MmsgError {
-    /// Not 1 to [`SOCKET_COUNT_MAX`] sockets.
-    SocketCount(usize),
-    /// The batch is not of 1 to [`BATCH_COUNT_MAX`] datagrams.
-    BatchCount(usize),
-    /// Not 1 to [`BATCH_COUNT_MAX`] send slots.
-    SlotCount(usize),
-}
-
-impl fmt::Display for MmsgError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (what, have, max) = match *self {
-            Self::SocketCount(have) => ("sockets", have, SOCKET_COUNT_MAX),
-            Self::BatchCount(have) => ("datagrams in a batch", have, BATCH_COUNT_MAX),
-            Self::SlotCount(have) => ("send slots", have, BATCH_COUNT_MAX),
-        };
-        write!(f, "{have} {what} asked; 1 to {max} are possible")
-    }
-}
-
-impl Error for MmsgError {}
 
 /// A [`Datapath`] over one or more UDP sockets, of either family.
 ///
@@ -84,18 +49,10 @@ impl Mmsg {
     /// A datapath over `sockets`. All memory is taken here.
     ///
     /// # Errors
-    /// `MmsgError` if a number is out of its range.
-    pub fn new(sockets: Vec<Socket>, options: &MmsgOptions) -> Result<Self, MmsgError> {
+    /// `SizeError` if a number is out of its range.
+    pub fn new(sockets: Vec<Socket>, options: &MmsgOptions) -> Result<Self, SizeError> {
         let &MmsgOptions { batch_count, slot_count } = options;
-        if !(1..=SOCKET_COUNT_MAX).contains(&sockets.len()) {
-            return Err(MmsgError::SocketCount(sockets.len()));
-        }
-        if !(1..=BATCH_COUNT_MAX).contains(&batch_count) {
-            return Err(MmsgError::BatchCount(batch_count));
-        }
-        if !(1..=BATCH_COUNT_MAX).contains(&slot_count) {
-            return Err(MmsgError::SlotCount(slot_count));
-        }
+        sizes::check(sockets.len(), batch_count, slot_count)?;
         Ok(Self {
             fds: sockets.iter().map(|socket| socket.fd().clone()).collect(),
             inbox: Inbox::new(batch_count, sockets.len()),

@@ -22,6 +22,7 @@ mod name;
 mod overflow;
 mod pin;
 mod poller;
+mod sizes;
 mod socket;
 mod steer;
 mod tcp;
@@ -36,12 +37,10 @@ pub use choice::{DatapathChoice, DatapathKind, OpenError, UnknownDatapath};
 pub use clock::Moment;
 pub use datapath::{Datagram, Datapath, DatapathCounters, Received, SharedFd};
 pub use inherit::{INHERITED_MAX, InheritError, InheritReason, Inherited, inherited};
-pub use mmsg::{
-    BATCH_COUNT_MAX, Mmsg, MmsgBatch, MmsgError, MmsgOptions, MmsgOutbox, RECEIVE_LEN_MAX,
-    SOCKET_COUNT_MAX,
-};
+pub use mmsg::{Mmsg, MmsgBatch, MmsgOptions, MmsgOutbox, RECEIVE_LEN_MAX};
 pub use pin::{Cpus, PinError, PinReason, allowed_cpus, pin_to};
 pub use poller::{Interest, Poller, Readiness};
+pub use sizes::{BATCH_COUNT_MAX, SOCKET_COUNT_MAX, SizeError};
 pub use socket::{BindError, BindReason, Socket, SocketOptions, bind};
 pub use steer::{Steering, bind_each};
 pub use tcp::{ListenError, begin_connection, listen};

@@ -379,10 +379,10 @@ fn numbers_out_of_range_are_named() {
         let sizes = MmsgOptions { batch_count, slot_count };
         Mmsg::new(vec![socket.clone(); sockets], &sizes).err()
     };
-    assert_eq!(refused(0, 1, 1), Some(MmsgError::SocketCount(0)));
-    assert_eq!(refused(17, 1, 1), Some(MmsgError::SocketCount(17)));
-    assert_eq!(refused(1, 0, 1), Some(MmsgError::BatchCount(0)));
-    assert_eq!(refused(1, 1, 1025), Some(MmsgError::SlotCount(1025)));
+    assert_eq!(refused(0, 1, 1), Some(SizeError::SocketCount(0)));
+    assert_eq!(refused(17, 1, 1), Some(SizeError::SocketCount(17)));
+    assert_eq!(refused(1, 0, 1), Some(SizeError::BatchCount(0)));
+    assert_eq!(refused(1, 1, 1025), Some(SizeError::SlotCount(1025)));
     assert_eq!(refused(16, 1024, 1024), None);
 
     if let Err(reason) = uring_available() {
@@ -393,10 +393,10 @@ fn numbers_out_of_range_are_named() {
         let sizes = UringOptions { batch_count, slot_count, buffer_count };
         Uring::new(vec![socket.clone(); sockets], &sizes).err()
     };
-    assert_eq!(refused(0, 1, 1, 1), Some(UringError::SocketCount(0)));
-    assert_eq!(refused(17, 1, 1, 1), Some(UringError::SocketCount(17)));
-    assert_eq!(refused(1, 0, 1, 1), Some(UringError::BatchCount(0)));
-    assert_eq!(refused(1, 1, 1025, 1), Some(UringError::SlotCount(1025)));
+    assert_eq!(refused(0, 1, 1, 1), Some(UringError::Size(SizeError::SocketCount(0))));
+    assert_eq!(refused(17, 1, 1, 1), Some(UringError::Size(SizeError::SocketCount(17))));
+    assert_eq!(refused(1, 0, 1, 1), Some(UringError::Size(SizeError::BatchCount(0))));
+    assert_eq!(refused(1, 1, 1025, 1), Some(UringError::Size(SizeError::SlotCount(1025))));
     assert_eq!(refused(1, 1, 1, 0), Some(UringError::BufferCount(0)));
     assert_eq!(refused(1, 1, 1, 3), Some(UringError::BufferCount(3)));
     assert_eq!(refused(1, 1, 1, 4096), Some(UringError::BufferCount(4096)));

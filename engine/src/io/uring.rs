@@ -17,7 +17,7 @@ pub use probe::{UringUnavailable, uring_available};
 use ring::Ring;
 
 use super::datapath::{Datapath, DatapathCounters, Received, SharedFd};
-use super::mmsg::{BATCH_COUNT_MAX, SOCKET_COUNT_MAX};
+use super::sizes::{self, SizeError};
 use super::socket::Socket;
 
 /// Most buffers of one socket.
@@ -26,10 +26,11 @@ pub const BUFFER_COUNT_MAX: u16 = 2048;
 /// Sizes of a [`Uring`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct UringOptions {
-    /// Most datagrams of one batch, over all sockets: 1 to [`BATCH_COUNT_MAX`].
+    /// Most datagrams of one batch, over all sockets: 1 to
+    /// [`BATCH_COUNT_MAX`](super::BATCH_COUNT_MAX).
     pub batch_count: usize,
-    /// Most datagrams that wait to be flushed: 1 to [`BATCH_COUNT_MAX`]. Costs about
-    /// 1.6 KiB each.
+    /// Most datagrams that wait to be flushed: 1 to
+    /// [`BATCH_COUNT_MAX`](super::BATCH_COUNT_MAX). Costs about 1.6 KiB each.
     pub slot_count: usize,
     /// Datagrams of one socket that may be in our memory at once, those of the batch
     /// included: a power of two up to [`BUFFER_COUNT_MAX`]. Costs about 2.2 KiB each, per
@@ -49,12 +50,8 @@ impl Default for UringOptions {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum UringError {
-    /// Not 1 to [`SOCKET_COUNT_MAX`] sockets.
-    SocketCount(usize),
-    /// The batch is not of 1 to [`BATCH_COUNT_MAX`] datagrams.
-    BatchCount(usize),
-    /// Not 1 to [`BATCH_COUNT_MAX`] send slots.
-    SlotCount(usize),
+    /// A size that no datapath has.
+    Size(SizeError),
     /// Not a power of two up to [`BUFFER_COUNT_MAX`].
     BufferCount(u16),
     /// The host does not let us have a ring.
@@ -63,17 +60,14 @@ pub enum UringError {
 
 impl fmt::Display for UringError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (what, have, max) = match *self {
-            Self::SocketCount(have) => ("sockets", have, SOCKET_COUNT_MAX),
-            Self::BatchCount(have) => ("datagrams in a batch", have, BATCH_COUNT_MAX),
-            Self::SlotCount(have) => ("send slots", have, BATCH_COUNT_MAX),
+        match self {
+            Self::Size(error) => error.fmt(f),
             Self::BufferCount(have) => {
                 let max = BUFFER_COUNT_MAX;
-                return write!(f, "{have} buffers asked; a power of two up to {max} is possible");
+                write!(f, "{have} buffers asked; a power of two up to {max} is possible")
             }
-            Self::Unavailable(reason) => return reason.fmt(f),
-        };
-        write!(f, "{have} {what} asked; 1 to {max} are possible")
+            Self::Unavailable(reason) => reason.fmt(f),
+        }
     }
 }
 
@@ -106,15 +100,7 @@ impl Uring {
     /// `UringError` if a number is out of its range or the host does not allow it.
     pub fn new(sockets: Vec<Socket>, options: &UringOptions) -> Result<Self, UringError> {
         let &UringOptions { batch_count, slot_count, buffer_count } = options;
-        if !(1..=SOCKET_COUNT_MAX).contains(&sockets.len()) {
-            return Err(UringError::SocketCount(sockets.len()));
-        }
-        if !(1..=BATCH_COUNT_MAX).contains(&batch_count) {
-            return Err(UringError::BatchCount(batch_count));
-        }
-        if !(1..=BATCH_COUNT_MAX).contains(&slot_count) {
-            return Err(UringError::SlotCount(slot_count));
-        }
+        sizes::check(sockets.len(), batch_count, slot_count).map_err(UringError::Size)?;
         if !buffer_count.is_power_of_two() || buffer_count > BUFFER_COUNT_MAX {
             return Err(UringError::BufferCount(buffer_count));
         }

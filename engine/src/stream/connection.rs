@@ -1,6 +1,6 @@
 //! One TCP connection: bytes in until a message is whole, bytes out until it is gone.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 
 use kdht_core::Local;
@@ -147,11 +147,11 @@ impl Connection {
                     share -= len;
                     count(len);
                 }
-                Err(error) => match error.kind() {
-                    ErrorKind::WouldBlock => return Progress::Pending,
-                    ErrorKind::Interrupted => {}
-                    _ => return Progress::Cut(Cut::Broken),
-                },
+                Err(error) => {
+                    if let Some(progress) = ended_by(&error) {
+                        return progress;
+                    }
+                }
             }
         }
     }
@@ -231,13 +231,22 @@ impl Connection {
                     share -= len;
                     count(len);
                 }
-                Err(error) => match error.kind() {
-                    ErrorKind::WouldBlock => return Progress::Pending,
-                    ErrorKind::Interrupted => {}
-                    _ => return Progress::Cut(Cut::Broken),
-                },
+                Err(error) => {
+                    if let Some(progress) = ended_by(&error) {
+                        return progress;
+                    }
+                }
             }
         }
         Progress::Done
+    }
+}
+
+/// What an error of the socket ends reading or writing with; nothing: it is tried again.
+fn ended_by(error: &io::Error) -> Option<Progress> {
+    match error.kind() {
+        ErrorKind::WouldBlock => Some(Progress::Pending),
+        ErrorKind::Interrupted => None,
+        _ => Some(Progress::Cut(Cut::Broken)),
     }
 }

@@ -9,33 +9,11 @@ use super::*;
 use crate::bucket::{Bucket, REPLACEMENTS_MAX};
 use crate::contact::{Answer, DISPLACE_FAILURES, Liveness, Peer};
 use crate::rng::Rng;
+use crate::samples::{START_S, at, pick, place, salted_rng, with_prefix};
 use crate::time::{NS_PER_S, Nanos};
 
-const START_S: u64 = 1_000;
-
-fn at(seconds: u64) -> Nanos {
-    Nanos((START_S + seconds) * NS_PER_S)
-}
-
 fn rng(seed: u64) -> Rng {
-    let mut key = [0x74; 16];
-    key[..8].copy_from_slice(&seed.to_le_bytes());
-    Rng::from_seed(key)
-}
-
-fn pick(rng: &mut Rng, bound: usize) -> usize {
-    usize::try_from(rng.below(bound as u64)).unwrap()
-}
-
-/// A random IPv4 endpoint.
-fn place(rng: &mut Rng) -> Endpoint {
-    let [a, b, c, port, ..] = rng.next_u64().to_le_bytes();
-    let ip = std::net::Ipv4Addr::new(20, a, b, c);
-    Endpoint::from(std::net::SocketAddr::from((ip, 1_000 + u16::from(port))))
-}
-
-fn with_prefix(rng: &mut Rng, prefix: &Id, bits: u8) -> Id {
-    (0..bits).fold(rng.id(), |id, bit| id.with_bit(bit, prefix.bit(bit)))
+    salted_rng(0x74, seed)
 }
 
 /// Uniform, or nine of ten under the first 12 bits of `crowd`.

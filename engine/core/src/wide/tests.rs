@@ -11,33 +11,13 @@ use super::row::{Part, ROW_MAX};
 use super::*;
 use crate::closest::Closest;
 use crate::rng::Rng;
-use crate::time::{NS_PER_MS, NS_PER_S, Nanos};
+use crate::samples::{at, pick, place, salted_rng, with_prefix};
+use crate::time::{NS_PER_MS, Nanos};
 
 const MEMORY_MAX: usize = 64 << 20;
 
-fn at(seconds: u64) -> Nanos {
-    Nanos((1_000 + seconds) * NS_PER_S)
-}
-
 fn rng(seed: u64) -> Rng {
-    let mut key = [0x77; 16];
-    key[..8].copy_from_slice(&seed.to_le_bytes());
-    Rng::from_seed(key)
-}
-
-fn pick(rng: &mut Rng, bound: usize) -> usize {
-    usize::try_from(rng.below(bound as u64)).unwrap()
-}
-
-/// A random IPv4 endpoint.
-fn place(rng: &mut Rng) -> Endpoint {
-    let [a, b, c, port, ..] = rng.next_u64().to_le_bytes();
-    let ip = std::net::Ipv4Addr::new(20, a, b, c);
-    Endpoint::from(std::net::SocketAddr::from((ip, 1_000 + u16::from(port))))
-}
-
-fn with_prefix(rng: &mut Rng, prefix: &Id, bits: u8) -> Id {
-    (0..bits).fold(rng.id(), |id, bit| id.with_bit(bit, prefix.bit(bit)))
+    salted_rng(0x77, seed)
 }
 
 /// How ids lie.

@@ -18,9 +18,9 @@ pub(super) trait Walk<'a> {
     fn skip_failing(&mut self, aim: &Id, depth: u8);
 }
 
-/// Upwards.
+/// Where a walk stands.
 #[derive(Clone, Debug)]
-pub(super) struct Forward<'a> {
+struct Spot<'a> {
     pages: &'a [Row<Chunk>],
     page: usize,
     chunk: usize,
@@ -28,51 +28,72 @@ pub(super) struct Forward<'a> {
     rest: &'a [Entry],
 }
 
+impl<'a> Spot<'a> {
+    /// At `place`, with what of its chunk the walk takes from there on.
+    fn new(
+        pages: &'a [Row<Chunk>],
+        place: Place,
+        rest: impl FnOnce(&'a [Entry], usize) -> &'a [Entry],
+    ) -> Self {
+        let Place { page, chunk, index } = place;
+        let entries = pages.get(page).map(|page| &page.parts[chunk].entries[..]);
+        let rest = entries.map_or(&[][..], |entries| rest(entries, index));
+        Self { pages, page, chunk, rest }
+    }
+
+    /// Whether the walk is before a whole chunk without a good contact.
+    fn is_all_failing(&self, chunk: &Chunk) -> bool {
+        self.rest.len() == chunk.len() && chunk.failing == chunk.len()
+    }
+}
+
+/// Upwards.
+#[derive(Clone, Debug)]
+pub(super) struct Forward<'a>(Spot<'a>);
+
 impl<'a> Forward<'a> {
     pub(super) fn new(pages: &'a [Row<Chunk>], place: Place) -> Self {
-        let Place { page, chunk, index } = place;
-        let rest = pages.get(page).map_or(&[][..], |page| &page.parts[chunk].entries[index..]);
-        let mut walk = Self { pages, page, chunk, rest };
+        let mut walk = Self(Spot::new(pages, place, |entries, index| &entries[index..]));
         walk.settle();
         walk
     }
 
     fn settle(&mut self) {
-        if self.rest.is_empty() {
+        if self.0.rest.is_empty() {
             self.next_chunk();
         }
     }
 
     fn next_chunk(&mut self) {
-        self.rest = &[];
-        let Some(page) = self.pages.get(self.page) else { return };
-        self.chunk += 1;
-        if self.chunk == page.len() {
-            (self.page, self.chunk) = (self.page + 1, 0);
+        let spot = &mut self.0;
+        spot.rest = &[];
+        let Some(page) = spot.pages.get(spot.page) else { return };
+        spot.chunk += 1;
+        if spot.chunk == page.len() {
+            (spot.page, spot.chunk) = (spot.page + 1, 0);
         }
-        if let Some(page) = self.pages.get(self.page) {
-            self.rest = &page.parts[self.chunk].entries;
+        if let Some(page) = spot.pages.get(spot.page) {
+            spot.rest = &page.parts[spot.chunk].entries;
         }
     }
 }
 
 impl<'a> Walk<'a> for Forward<'a> {
     fn peek(&self) -> Option<&'a Entry> {
-        self.rest.first()
+        self.0.rest.first()
     }
 
     fn step(&mut self) {
-        self.rest = self.rest.get(1..).unwrap_or(&[]);
+        self.0.rest = self.0.rest.get(1..).unwrap_or(&[]);
         self.settle();
     }
 
     fn skip_failing(&mut self, aim: &Id, depth: u8) {
-        while let Some(page) = self.pages.get(self.page) {
-            let chunk = &page.parts[self.chunk];
+        while let Some(page) = self.0.pages.get(self.0.page) {
             // The chunk lies within the range if the next one still begins there.
-            let Some(next) = page.starts.get(self.chunk + 1) else { return };
-            let is_whole = self.rest.len() == chunk.len() && chunk.failing == chunk.len();
-            if !is_whole || !shares(*next, aim, depth) {
+            let Some(next) = page.starts.get(self.0.chunk + 1) else { return };
+            let is_failing = self.0.is_all_failing(&page.parts[self.0.chunk]);
+            if !is_failing || !shares(*next, aim, depth) {
                 return;
             }
             self.next_chunk();
@@ -92,57 +113,49 @@ impl<'a> Iterator for Forward<'a> {
 
 /// Downwards.
 #[derive(Clone, Debug)]
-pub(super) struct Backward<'a> {
-    pages: &'a [Row<Chunk>],
-    page: usize,
-    chunk: usize,
-    /// What is left of the chunk; empty only at the end of all.
-    rest: &'a [Entry],
-}
+pub(super) struct Backward<'a>(Spot<'a>);
 
 impl<'a> Backward<'a> {
     pub(super) fn new(pages: &'a [Row<Chunk>], place: Place) -> Self {
-        let Place { page, chunk, index } = place;
-        let rest = pages.get(page).map_or(&[][..], |page| &page.parts[chunk].entries[..index]);
-        let mut walk = Self { pages, page, chunk, rest };
+        let mut walk = Self(Spot::new(pages, place, |entries, index| &entries[..index]));
         walk.settle();
         walk
     }
 
     fn settle(&mut self) {
-        if self.rest.is_empty() {
+        if self.0.rest.is_empty() {
             self.next_chunk();
         }
     }
 
     fn next_chunk(&mut self) {
-        self.rest = &[];
-        if self.chunk == 0 {
-            let Some(page) = self.page.checked_sub(1) else { return };
-            self.page = page;
-            self.chunk = self.pages[page].len();
+        let spot = &mut self.0;
+        spot.rest = &[];
+        if spot.chunk == 0 {
+            let Some(page) = spot.page.checked_sub(1) else { return };
+            spot.page = page;
+            spot.chunk = spot.pages[page].len();
         }
-        self.chunk -= 1;
-        self.rest = &self.pages[self.page].parts[self.chunk].entries;
+        spot.chunk -= 1;
+        spot.rest = &spot.pages[spot.page].parts[spot.chunk].entries;
     }
 }
 
 impl<'a> Walk<'a> for Backward<'a> {
     fn peek(&self) -> Option<&'a Entry> {
-        self.rest.last()
+        self.0.rest.last()
     }
 
     fn step(&mut self) {
-        self.rest = self.rest.split_last().map_or(&[], |(_, rest)| rest);
+        self.0.rest = self.0.rest.split_last().map_or(&[], |(_, rest)| rest);
         self.settle();
     }
 
     fn skip_failing(&mut self, aim: &Id, depth: u8) {
-        while let Some(page) = self.pages.get(self.page) {
-            let chunk = &page.parts[self.chunk];
+        while let Some(page) = self.0.pages.get(self.0.page) {
             // What lies between the chunk's first id and here lies within the range.
-            let is_whole = self.rest.len() == chunk.len() && chunk.failing == chunk.len();
-            if !is_whole || !shares(page.starts[self.chunk], aim, depth) {
+            let is_failing = self.0.is_all_failing(&page.parts[self.0.chunk]);
+            if !is_failing || !shares(page.starts[self.0.chunk], aim, depth) {
                 return;
             }
             self.next_chunk();
