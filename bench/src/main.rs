@@ -1,1 +1,43 @@
-fn main(){}
+//! The command `kdht-bench`: load, floors, contacts, and comparisons.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use kdht_bench::{echo, feed, load};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Measures kdht: load, floors, contacts, and comparisons.
+#[derive(Parser)]
+#[command(name = "kdht-bench", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Load a node and report what it answered
+    Load(load::LoadArgs),
+    /// Run a bare echo server: the floor
+    Echo(echo::EchoArgs),
+    /// Fill a node's table with contacts that answer
+    Feed(feed::FeedArgs),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Load(args) => load::main(&args),
+        Command::Echo(args) => echo::main(&args),
+        Command::Feed(args) => feed::main(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("kdht-bench: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}

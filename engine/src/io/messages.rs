@@ -185,13 +185,25 @@ pub(super) fn set_flag(
     level: libc::c_int,
     option: libc::c_int,
 ) -> Result<(), Errno> {
+    set_int(fd, level, option, 1)
+}
+
+/// Sets a socket option whose value is an `int`.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn set_int(
+    fd: impl AsFd,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: libc::c_int,
+) -> Result<(), Errno> {
     const LEN: libc::socklen_t = 4;
     const _: () = assert!(size_of::<libc::c_int>() == LEN as usize);
-    let on: libc::c_int = 1;
-    // SAFETY: the pointer and the length are those of `on`, which lives through the call;
+    // SAFETY: the pointer and the length are those of `value`, which lives through the call;
     // the kernel only reads it. `fd` is open as long as it is borrowed.
     let result = unsafe {
-        libc::setsockopt(fd.as_fd().as_raw_fd(), level, option, ptr::from_ref(&on).cast(), LEN)
+        libc::setsockopt(fd.as_fd().as_raw_fd(), level, option, ptr::from_ref(&value).cast(), LEN)
     };
     if result == 0 { Ok(()) } else { Err(last_error()) }
 }
