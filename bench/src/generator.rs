@@ -209,6 +209,11 @@ impl Generator {
         self.oracle = oracle;
     }
 
+    /// What is done from now on while nothing comes.
+    pub fn set_wait(&mut self, wait: Wait) {
+        self.plan.wait = wait;
+    }
+
     /// What is asked from now on for FIND_VALUE.
     pub fn set_values(&mut self, values: Targets) {
         self.plan.values = values;
@@ -297,8 +302,14 @@ impl Generator {
         self.link.segment(len)
     }
 
+    /// Forgets what is in flight; replies to it count as strays.
+    pub fn forget(&mut self) {
+        while self.slots.expire(u64::MAX).is_some() {}
+    }
+
     /// Loads the peer for `duration`, or until `stop` says so (asked about every 10 ms).
-    /// Requests still in flight at the end are neither answered nor lost.
+    /// Requests in flight at the end are neither answered nor lost; they are those in flight at
+    /// the next run's beginning, unless forgotten.
     pub fn run(
         &mut self,
         pace: Pace,
@@ -306,7 +317,6 @@ impl Generator {
         mut stop: impl FnMut(&Tally) -> bool,
     ) -> Tally {
         let mut tally = Tally::default();
-        while self.slots.expire(u64::MAX).is_some() {}
         let start_ns = now_ns();
         let end_ns =
             start_ns.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));

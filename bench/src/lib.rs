@@ -4,16 +4,24 @@
 //! README.md beside this crate has the method and what it cannot see.
 #![forbid(unsafe_code)]
 
+pub mod compare;
+pub mod cpu;
 pub mod draw;
 pub mod echo;
 pub mod feed;
 pub mod gate;
 pub mod generator;
 pub mod hdr;
+pub mod host;
 pub mod link;
 pub mod load;
 pub mod oracle;
+pub mod perf;
+pub mod plot;
 pub mod protocol;
+pub mod report;
+pub mod resident;
+pub mod session;
 pub mod slots;
 pub mod stats;
 pub mod workload;

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use kdht_bench::{echo, feed, load};
+use kdht_bench::{compare, echo, feed, load, session};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -25,6 +25,11 @@ enum Command {
     Echo(echo::EchoArgs),
     /// Fill a node's table with contacts that answer
     Feed(feed::FeedArgs),
+    /// Measure candidates and floors in turn, and write a report
+    Compare(Box<compare::CompareArgs>),
+    /// Become another program in a session of its own
+    #[command(hide = true)]
+    Session(session::SessionArgs),
 }
 
 fn main() -> ExitCode {
@@ -32,6 +37,8 @@ fn main() -> ExitCode {
         Command::Load(args) => load::main(&args),
         Command::Echo(args) => echo::main(&args),
         Command::Feed(args) => feed::main(&args),
+        Command::Compare(args) => compare::main(&args),
+        Command::Session(args) => session::main(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,139 @@
+//! Where CPU time went: a process's own, and each core's by what it was spent on.
+
+use std::fs;
+
+/// A tick, as the kernel counts for user space on every machine that this runs on (USER_HZ).
+const TICK_NS: u64 = 10_000_000;
+
+/// Time of one core since the host started, in nanoseconds. The kernel counts in ticks (10 ms
+/// as a rule), so sums over many slices say more than one.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct CoreTimes {
+    /// In user space, nice or not.
+    pub user_ns: u64,
+    /// In the kernel.
+    pub system_ns: u64,
+    /// In soft and hard interrupts.
+    pub softirq_ns: u64,
+    /// Idle, or waiting for a disk.
+    pub idle_ns: u64,
+    /// Taken by the hypervisor.
+    pub steal_ns: u64,
+}
+
+impl CoreTimes {
+    /// What was added since `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            user_ns: self.user_ns.saturating_sub(earlier.user_ns),
+            system_ns: self.system_ns.saturating_sub(earlier.system_ns),
+            softirq_ns: self.softirq_ns.saturating_sub(earlier.softirq_ns),
+            idle_ns: self.idle_ns.saturating_sub(earlier.idle_ns),
+            steal_ns: self.steal_ns.saturating_sub(earlier.steal_ns),
+        }
+    }
+
+    /// Adds another's.
+    pub fn add(&mut self, other: &Self) {
+        self.user_ns += other.user_ns;
+        self.system_ns += other.system_ns;
+        self.softirq_ns += other.softirq_ns;
+        self.idle_ns += other.idle_ns;
+        self.steal_ns += other.steal_ns;
+    }
+
+    /// Time in which it did something.
+    #[must_use]
+    pub fn busy_ns(&self) -> u64 {
+        self.user_ns + self.system_ns + self.softirq_ns
+    }
+}
+
+/// Each core's times, by its number; cores that are offline have none.
+#[must_use]
+pub fn cores() -> Vec<CoreTimes> {
+    parse_cores(&fs::read_to_string("/proc/stat").unwrap_or_default())
+}
+
+fn parse_cores(text: &str) -> Vec<CoreTimes> {
+    let mut cores = Vec::new();
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        let number = words.next().and_then(|word| word.strip_prefix("cpu")?.parse::<usize>().ok());
+        let Some(number) = number.filter(|number| *number < 4_096) else { continue };
+        let ticks: Vec<u64> = words.map_while(|word| word.parse().ok()).collect();
+        let [user, nice, system, idle, iowait, irq, softirq, steal, ..] = ticks[..] else {
+            continue;
+        };
+        if cores.len() <= number {
+            cores.resize(number + 1, CoreTimes::default());
+        }
+        cores[number] = CoreTimes {
+            user_ns: (user + nice) * TICK_NS,
+            system_ns: system * TICK_NS,
+            softirq_ns: (irq + softirq) * TICK_NS,
+            idle_ns: (idle + iowait) * TICK_NS,
+            steal_ns: steal * TICK_NS,
+        };
+    }
+    cores
+}
+
+/// CPU time of all threads of a process, in nanoseconds; exact while it is stopped, and up to
+/// a tick old while it runs. Nothing where the host does not tell.
+#[must_use]
+pub fn process_ns(pid: u32) -> Option<u64> {
+    let mut sum = 0;
+    for task in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
+        let text = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+        sum += text.split_whitespace().next()?.parse::<u64>().ok()?;
+    }
+    Some(sum)
+}
+
+/// Whether every thread of a process is stopped.
+#[must_use]
+pub fn is_stopped(pid: u32) -> bool {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    tasks.flatten().all(|task| {
+        let text = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        // The state follows the name, which may hold anything in its parentheses.
+        let state = text.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        matches!(state, Some('T' | 't'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_are_read_by_their_numbers() {
+        let text = "cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 1 2 3 4 5 6 7 8 0 0\ncpu2 1 0 0 0 0 0 0 0 0 0\n\
+                    intr 5\n";
+        let cores = parse_cores(text);
+        let ms = 10_000_000;
+        let first = CoreTimes {
+            user_ns: 3 * ms,
+            system_ns: 3 * ms,
+            softirq_ns: 13 * ms,
+            idle_ns: 9 * ms,
+            steal_ns: 8 * ms,
+        };
+        assert_eq!(cores[0], first);
+        assert_eq!((cores.len(), cores[1]), (3, CoreTimes::default()));
+        assert_eq!(cores[2].since(&cores[0]).user_ns, 0);
+        assert_eq!(first.busy_ns(), 19 * ms);
+    }
+
+    #[test]
+    fn our_own_time_grows_as_we_work() {
+        let pid = std::process::id();
+        let Some(before) = process_ns(pid) else { return };
+        while process_ns(pid).unwrap() < before + 20_000_000 {
+            std::hint::spin_loop();
+        }
+        assert!(!is_stopped(pid));
+    }
+}
