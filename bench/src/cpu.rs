@@ -80,16 +80,17 @@ fn parse_cores(text: &str) -> Vec<CoreTimes> {
     cores
 }
 
-/// CPU time of all threads of a process, in nanoseconds; exact while it is stopped, and up to
+/// CPU time of all threads that a process has, in nanoseconds; exact while it is stopped, and up to
 /// a tick old while it runs. Nothing where the host does not tell.
 #[must_use]
 pub fn process_ns(pid: u32) -> Option<u64> {
-    let mut sum = 0;
-    for task in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
-        let text = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
-        sum += text.split_whitespace().next()?.parse::<u64>().ok()?;
-    }
-    Some(sum)
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
+    let times = tasks.filter_map(|task| {
+        // A thread may end between the listing and the reading.
+        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    times.fold(None, |sum, time| Some(sum.unwrap_or(0) + time))
 }
 
 /// Whether every thread of a process is stopped.
@@ -106,6 +107,10 @@ pub fn is_stopped(pid: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
+    use rustix::process::{Pid, Signal, kill_process};
+
     use super::*;
 
     #[test]
@@ -128,12 +133,22 @@ mod tests {
     }
 
     #[test]
-    fn our_own_time_grows_as_we_work() {
-        let pid = std::process::id();
-        let Some(before) = process_ns(pid) else { return };
-        while process_ns(pid).unwrap() < before + 20_000_000 {
-            std::hint::spin_loop();
+    fn a_process_takes_time_until_it_is_stopped() {
+        let mut child = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        let pid = child.id();
+        if process_ns(pid).is_some() {
+            while process_ns(pid).unwrap() < 20_000_000 {
+                std::thread::yield_now();
+            }
         }
         assert!(!is_stopped(pid));
+        let number = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+        kill_process(number, Signal::STOP).unwrap();
+        while !is_stopped(pid) {
+            std::thread::yield_now();
+        }
+        assert_eq!(process_ns(pid), process_ns(pid));
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 }

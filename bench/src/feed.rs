@@ -99,10 +99,12 @@ pub fn main(args: &FeedArgs) -> Result<(), String> {
     if feeder.known_count() == 0 {
         return Err(format!("{} asked nobody back", args.target));
     }
-    while !args.once {
+    if args.once {
+        return Ok(());
+    }
+    loop {
         feeder.turn()?;
     }
-    Ok(())
 }
 
 impl Feeder {

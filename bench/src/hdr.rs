@@ -61,7 +61,7 @@ mod tests {
         let mut latency = histogram();
         (1..=1_000).for_each(|us| record(&mut latency, us * 1_000));
         let text = text(&latency);
-        let last = text.lines().filter(|line| !line.starts_with('#')).next_back().unwrap();
+        let last = text.lines().rfind(|line| !line.starts_with('#')).unwrap();
         let words: Vec<&str> = last.split_whitespace().collect();
         assert_eq!((words[1], words[2], words[3]), ("1.000000000000", "1000", "inf"));
         assert!((words[0].parse::<f64>().unwrap() - 1_000.0).abs() < 1.0);

@@ -1,0 +1,59 @@
+//! What the suites share: seeds, endpoints, and settings that keep all of them short.
+#![allow(dead_code, reason = "each suite uses a part of it")]
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use criterion::Criterion;
+use kdht_bench::draw::Draw;
+use kdht_core::{NS_PER_S, Nanos, Now};
+use kdht_wire::{Endpoint, Id};
+
+/// Different inputs of one row: a power of two, more than a branch predictor remembers.
+pub(crate) const INPUTS: usize = 4_096;
+
+/// The time at which everything happens.
+pub(crate) const NOW: Nanos = Nanos(1_000 * NS_PER_S);
+pub(crate) const NOW_BOTH: Now = Now { mono: NOW, unix_s: 1_000 };
+
+/// Half a second to warm up, a second to measure: two seconds a row with the analysis.
+pub(crate) fn settings() -> Criterion {
+    Criterion::default()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(1))
+        .sample_size(20)
+        .without_plots()
+}
+
+/// An endpoint of its own for each number below 2³⁰.
+pub(crate) fn endpoint(number: u32) -> Endpoint {
+    let ip = Ipv4Addr::from(0x0a00_0001 + number / 50_000);
+    // Below 51,024, so that it fits.
+    let port = u16::try_from(1_024 + number % 50_000).unwrap_or(1);
+    Endpoint::from(SocketAddr::from((ip, port)))
+}
+
+/// Ids drawn before the clock runs.
+pub(crate) fn ids(seed: u64) -> Vec<Id> {
+    let mut draw = Draw::new(seed);
+    (0..INPUTS).map(|_| draw.id()).collect()
+}
+
+/// The items one after another, without end.
+pub(crate) struct Cycle<'a, T> {
+    items: &'a [T],
+    at: usize,
+}
+
+impl<'a, T> Cycle<'a, T> {
+    pub(crate) fn new(items: &'a [T]) -> Self {
+        assert!(!items.is_empty());
+        Self { items, at: 0 }
+    }
+
+    pub(crate) fn next(&mut self) -> &'a T {
+        let item = &self.items[self.at];
+        self.at = if self.at + 1 == self.items.len() { 0 } else { self.at + 1 };
+        item
+    }
+}
