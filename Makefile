@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: all demo test mutants needs lint no-std clean
+.PHONY: all demo test mutants bench needs lint no-std clean
 
 all:
 	$(CARGO) build --release
@@ -18,6 +18,12 @@ test: needs
 # Puts known bugs back, one at a time, and shows that a test finds each.
 mutants:
 	./engine/sim/mutants.sh
+
+# Single operations, then the node against bare echoes; prints where the report is.
+bench:
+	$(CARGO) bench -p kdht-bench
+	$(CARGO) build --release -p kdht -p kdht-bench
+	target/release/kdht-bench compare --quick
 
 # Installs the Debian packages that the tests need where it may, else names them.
 needs:

@@ -25,7 +25,7 @@ pub use values::store_values;
 /// Requests in flight at most in an open loop.
 const OPEN_IN_FLIGHT_MAX: usize = 1 << 18;
 /// How long sources wait for their first answer.
-const GREET_PATIENCE: Duration = Duration::from_secs(10);
+const GREET_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What to load, and how.
 #[derive(Args, Clone, Debug)]
