@@ -72,8 +72,9 @@ pub struct CompareArgs {
     /// [default: all six]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub own: Vec<String>,
-    /// Another candidate: NAME[:PROTOCOL[:ADDR]]=COMMAND. Without ADDR its first line on
-    /// standard output is JSON with `listen`; {core} and {contacts} are filled in
+    /// Another candidate, as NAME=COMMAND, NAME:PROTOCOL=COMMAND or
+    /// NAME:PROTOCOL:ADDR=COMMAND. Without ADDR its first line on standard output is JSON with
+    /// `listen`; {core} and {contacts} are filled in
     #[arg(long, value_name = "CANDIDATE")]
     pub candidate: Vec<Named>,
     /// Another floor, in the same form; {reply_bytes} is filled in
@@ -110,6 +111,8 @@ pub struct Findings {
     pub cells: Vec<Cell>,
     /// What could not be measured, and why; what makes the run worth less.
     pub notes: Vec<String>,
+    /// What `kdht tune check` says: its last word, and all of it.
+    pub tuning: (String, String),
     /// Distributions of latency: candidate, window, histogram.
     pub latencies: Vec<(String, usize, hdrhistogram::Histogram<u64>)>,
 }
@@ -120,8 +123,9 @@ pub struct Findings {
 /// What kept it from measuring, a wrong reply, or a control that voids the run.
 pub fn main(args: &CompareArgs) -> Result<(), String> {
     let stage = Stage::set(args)?;
-    eprintln!("{}", host::tuning(&stage.kdht).lines().next().unwrap_or("tuning unknown"));
-    let mut findings = Findings::default();
+    let (verdict, tuning) = host::tuning(&stage.kdht, stage.server_core);
+    eprintln!("{verdict}");
+    let mut findings = Findings { tuning: (verdict, tuning), ..Findings::default() };
     let mut raw = String::new();
     let mut perf_found = serde_json::Map::new();
     for named in stage.groups(args).into_values() {
@@ -296,7 +300,7 @@ fn write_folder(
         "quick": args.quick,
         "pairs": stage.pairs(),
         "notes": findings.notes,
-        "tuning": host::tuning(&stage.kdht),
+        "tuning": { "verdict": findings.tuning.0, "check": findings.tuning.1 },
         "cells": findings.cells,
     });
     write("cells.json", &format!("{summary:#}\n"))?;

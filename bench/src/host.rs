@@ -56,14 +56,19 @@ fn output(program: &str, args: &[&str]) -> Option<String> {
     output.status.success().then_some(text)
 }
 
-/// The verdict of `kdht tune check`, or why there is none.
+/// What `kdht tune check` says of the host for a server on `core`: its last word, and all of it.
+/// Or why it says nothing.
 #[must_use]
-pub fn tuning(kdht: &std::path::Path) -> String {
-    match Command::new(kdht).args(["tune", "check", "--profile", "latency"]).output() {
-        Ok(output) if output.status.code() == Some(2) => {
-            "this kdht has no command `tune`".to_owned()
+pub fn tuning(kdht: &std::path::Path, core: usize) -> (String, String) {
+    let core = core.to_string();
+    let args = ["tune", "check", "--profile", "latency", "--cores", &core];
+    match Command::new(kdht).args(args).output() {
+        Ok(output) => {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+            let said = text(&output.stderr);
+            let last = said.lines().next_back().unwrap_or("the host is as profile latency wants");
+            (last.to_owned(), text(&output.stdout))
         }
-        Ok(output) => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
-        Err(error) => format!("{}: {error}", kdht.display()),
+        Err(error) => (format!("{}: {error}", kdht.display()), String::new()),
     }
 }

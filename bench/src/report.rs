@@ -74,6 +74,7 @@ impl Page<'_> {
             say("Built without optimisation.");
         }
         self.findings.notes.iter().for_each(|note| say(note));
+        let _ = write!(out, "<p>Tuning: {}</p>", escape(&self.findings.tuning.0));
     }
 
     fn rows(&self, out: &mut String) {

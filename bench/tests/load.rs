@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 
 use clap::Parser;
 use kdht::io::DatapathChoice;
-use kdht::{Launch, NodeHandle, PollPolicy, Runner};
+use kdht::stream::Streams;
+use kdht::{Hosting, Launch, NodeHandle, PollPolicy, Runner};
 use kdht_bench::feed::Feeder;
 use kdht_bench::load::{LoadArgs, load};
 use kdht_bench::protocol::Speech;
@@ -21,6 +22,7 @@ struct Fed {
     addr: SocketAddr,
     node: NodeHandle,
     ids: tempfile::NamedTempFile,
+    _streams: Streams,
     _runner: Runner,
 }
 
@@ -30,10 +32,12 @@ fn fed() -> Fed {
     let mut config = Config { table: TableKind::Wide(100), ..Config::default() };
     (config.throttle.rate_per_s, config.throttle.burst) = (100_000_000, 100_000_000);
     let listen = ["127.0.0.1:0".parse().unwrap()];
-    let launch = Launch::prepare(rng.id(), &config, rng.secret(), &listen, true).unwrap();
+    let launch =
+        Launch::prepare(rng.id(), &config, rng.secret(), &listen, true, &Hosting::default())
+            .unwrap();
     let addr = launch.listening()[0];
     let runner = Runner::start_with(None, DatapathChoice::Mmsg, PollPolicy::Adaptive).unwrap();
-    let node = launch.start(std::slice::from_ref(&runner)).unwrap();
+    let (node, streams) = launch.start(std::slice::from_ref(&runner)).unwrap();
     let mut feeder = Feeder::new(addr, 60, 9, Speech::Kdht).unwrap();
     while !feeder.is_done() {
         feeder.turn().unwrap();
@@ -47,7 +51,7 @@ fn fed() -> Fed {
     let contacts: Vec<_> = feeder.contacts().collect();
     let line = |contact: &kdht_wire::Contact| format!("{} {}\n", contact.id, contact.endpoint);
     std::fs::write(ids.path(), contacts.iter().map(line).collect::<String>()).unwrap();
-    Fed { addr, node, ids, _runner: runner }
+    Fed { addr, node, ids, _streams: streams, _runner: runner }
 }
 
 fn words(fed: &Fed, more: &[&str]) -> LoadArgs {
