@@ -32,7 +32,7 @@ mod witness;
 pub use any_shard::AnyShard;
 pub use hosted::{Hosted, Hosting};
 pub use launch::{Launch, LaunchError};
-pub use mesh::{Port, mesh};
+pub use mesh::{Parcel, Port, mesh};
 pub use node_handle::NodeHandle;
 pub use pace::{PollPolicy, UnknownPolicy};
 pub use runner::{CallError, Picked, Runner, RunnerError};

@@ -30,7 +30,7 @@ const READ_MAX: usize = 64;
 
 /// What one shard sends another at once.
 #[derive(Debug)]
-pub(crate) struct Parcel {
+pub struct Parcel {
     from: u8,
     notes: Vec<Note>,
     datagrams: Vec<(Route, usize)>,
@@ -45,17 +45,17 @@ impl Parcel {
     }
 
     /// The shard that sent it.
-    pub(crate) fn from(&self) -> u8 {
+    pub fn from(&self) -> u8 {
         self.from
     }
 
     /// Its notes, in their order.
-    pub(crate) fn notes(&self) -> &[Note] {
+    pub fn notes(&self) -> &[Note] {
         &self.notes
     }
 
     /// Its datagrams, in their order.
-    pub(crate) fn datagrams(&self) -> impl Iterator<Item = (&Route, &[u8])> {
+    pub fn datagrams(&self) -> impl Iterator<Item = (&Route, &[u8])> {
         let mut rest = self.bytes.as_slice();
         self.datagrams.iter().map(move |(route, len)| {
             let (bytes, behind) = rest.split_at(*len);
@@ -174,18 +174,18 @@ impl Port {
     }
 
     /// Whom others wake when they sent something and this shard's thread sleeps.
-    pub(crate) fn wake_by(&self, waker: Waker) {
+    pub fn wake_by(&self, waker: Waker) {
         let _ = self.inbox().waker.set(waker);
     }
 
     /// Whether anything has come. O(1).
-    pub(crate) fn has_mail(&self) -> bool {
+    pub fn has_mail(&self) -> bool {
         self.inbox().senders.iter().any(|bits| bits.load(Ordering::Acquire) != 0)
     }
 
     /// Announces that this shard's thread is about to sleep. False: something has come, and
     /// it must not.
-    pub(crate) fn fall_asleep(&self) -> bool {
+    pub fn fall_asleep(&self) -> bool {
         // Of this store and the look behind it, and a sender's mark and its look at this
         // flag, one side sees the other's, since all four are in one order.
         self.inbox().is_asleep.store(true, Ordering::SeqCst);
@@ -198,14 +198,14 @@ impl Port {
     }
 
     /// This shard's thread is awake.
-    pub(crate) fn wake_up(&self) {
+    pub fn wake_up(&self) {
         if self.inbox().is_asleep.load(Ordering::Relaxed) {
             self.inbox().is_asleep.store(false, Ordering::SeqCst);
         }
     }
 
     /// Reads what has come, a bounded number of parcels. Whether there may be more.
-    pub(crate) fn receive(&mut self, mut read: impl FnMut(&Parcel)) -> bool {
+    pub fn receive(&mut self, mut read: impl FnMut(&Parcel)) -> bool {
         let mut left = READ_MAX;
         for (word, base) in [0_u8, 64, 128, 192].into_iter().enumerate() {
             let mut senders =
@@ -236,7 +236,7 @@ impl Port {
     }
 
     /// Hands a datagram to shard `to`; it leaves with the next [`Port::flush`] at the latest.
-    pub(crate) fn hand_over(&mut self, to: u8, route: &Route, bytes: &[u8]) {
+    pub fn hand_over(&mut self, to: u8, route: &Route, bytes: &[u8]) {
         let is_full = |parcel: &Parcel| parcel.datagrams.len() >= DATAGRAMS_MAX;
         let Some(parcel) = self.parcel_for(to, is_full) else {
             self.counters.lost += 1;
@@ -255,7 +255,7 @@ impl Port {
 
     /// Tells shard `to` something; it leaves with the next [`Port::flush`] at the latest.
     /// False: it is lost, and the shard is owed all that this one can tell.
-    pub(crate) fn tell(&mut self, to: u8, note: Note) -> bool {
+    pub fn tell(&mut self, to: u8, note: Note) -> bool {
         match self.parcel_for(to, |parcel| parcel.notes.len() >= NOTES_MAX) {
             Some(parcel) => {
                 parcel.notes.push(note);
@@ -306,7 +306,7 @@ impl Port {
     }
 
     /// Sends what was filled, and wakes those who sleep.
-    pub(crate) fn flush(&mut self) {
+    pub fn flush(&mut self) {
         while let Some(to) = self.touched.pop_front() {
             self.send(to);
         }
