@@ -2,17 +2,18 @@
 //! sockets: each contact is an address and a port of its own on loopback.
 
 mod answer;
+mod place;
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
-use kdht::io::{Datapath, Mmsg, MmsgOptions, Socket, SocketOptions, Waiter, bind};
-use kdht_core::{Local, Outbox, Route};
+use kdht::io::{Datapath, Mmsg, MmsgOptions, Socket, Waiter};
+use kdht_core::{Outbox, Route};
 use kdht_wire::{Contact, Endpoint, Id};
 
 use crate::draw::Draw;
@@ -20,24 +21,26 @@ use crate::now_ns;
 use crate::protocol::Speech;
 
 pub use answer::{Answerer, answerer};
+pub use place::CONTACTS_MAX;
 
-/// Sockets: each serves up to [`PER_SOCKET`] contacts.
-const SOCKETS: usize = 16;
-/// Addresses of one socket: 127.128.0.0 to 127.191.255.255.
-const PER_SOCKET: usize = 1 << 22;
-/// Most contacts.
-pub const CONTACTS_MAX: usize = 1 << 21;
+use place::Places;
+
 /// Introductions in flight: what a node asks back at a time, less some for its own.
 const IN_FLIGHT: usize = 24;
 /// An introduction that the node has not asked back about for so long is made again.
 const RETRY_NS: u64 = 300_000_000;
+/// A node that asks back when it likes is introduced to all contacts anew after so long.
+const ROUND_NS: u64 = 2_000_000_000;
+/// Contacts that one names to a node that looks for some.
+const NAMED: usize = 8;
 /// Introductions of one contact at most.
 const TRIES_MAX: u8 = 40;
 
 /// Whom to feed, and how many contacts.
 #[derive(Args, Clone, Debug)]
 pub struct FeedArgs {
-    /// Where the node answers: an IPv4 loopback address
+    /// Where the node answers, on loopback. Contacts of an IPv6 node live in
+    /// fd6b:6468:7400::/48, which the host must be told to be its own
     #[arg(long, value_name = "ADDR")]
     pub target: SocketAddr,
     /// Contacts
@@ -49,9 +52,13 @@ pub struct FeedArgs {
     /// What ids follow from
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
-    /// How the node is spoken to: kdht or krpc
+    /// How the node is spoken to: kdht, krpc or opendht
     #[arg(long, value_name = "PROTOCOL", default_value = "kdht")]
     pub protocol: Speech,
+    /// Introduce for so long at most, and from then on answer only: nodes whose tables hold
+    /// fewer than they are told of never ask all
+    #[arg(long, value_name = "SECONDS")]
+    pub patience: Option<u64>,
     /// End once every contact was asked, instead of staying to answer later questions
     #[arg(long)]
     pub once: bool,
@@ -60,12 +67,19 @@ pub struct FeedArgs {
 /// Contacts, and how far the node has come to know them.
 pub struct Feeder {
     mmsg: Mmsg,
+    places: Places,
     ports: Vec<u16>,
     target: Endpoint,
     answerer: Box<dyn Answerer>,
     ids: Vec<Id>,
     /// Whether the node asked this contact something.
     known: Vec<bool>,
+    /// Whether the node answered its introduction of this round.
+    greeted: Vec<bool>,
+    /// When the round of introductions began.
+    round_ns: u64,
+    /// The contact that is named to the node next.
+    named: usize,
     known_count: usize,
     tries: Vec<u8>,
     /// Contacts introduced and not asked yet, oldest first, with the time.
@@ -74,6 +88,8 @@ pub struct Feeder {
     next: u32,
     again: VecDeque<u32>,
     given_up: usize,
+    /// Whether it still introduces.
+    is_patient: bool,
 }
 
 /// Feeds, prints a line of JSON when done, and stays.
@@ -90,9 +106,11 @@ pub fn main(args: &FeedArgs) -> Result<(), String> {
         let written = std::fs::write(path, text);
         written.map_err(|error| format!("{}: {error}", path.display()))?;
     }
-    while !feeder.is_done() {
+    let deadline = args.patience.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    while !feeder.is_done() && deadline.is_none_or(|deadline| Instant::now() < deadline) {
         feeder.turn()?;
     }
+    feeder.is_patient = false;
     println!("{}", serde_json::json!({ "contacts": args.contacts, "asked": feeder.known_count() }));
     // A reader that went away is no error of ours.
     let _ = std::io::stdout().flush();
@@ -118,42 +136,46 @@ impl Feeder {
         seed: u64,
         protocol: Speech,
     ) -> Result<Self, String> {
-        if !target.is_ipv4() || !target.ip().is_loopback() {
-            return Err(format!("{target} is no IPv4 loopback address; contacts live there only"));
-        }
+        let places = Places::beside(target)?;
         if !(1..=CONTACTS_MAX).contains(&contacts) {
             return Err(format!("{contacts} contacts asked; 1 to {CONTACTS_MAX} are possible"));
         }
-        let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-        let options = SocketOptions::default();
-        let sockets: Result<Vec<Socket>, _> = (0..SOCKETS).map(|_| bind(any, &options)).collect();
-        let sockets = sockets.map_err(|error| error.to_string())?;
+        let sockets: Vec<Socket> = places.bind()?;
         let ports = sockets.iter().map(|socket| socket.local_addr().port()).collect();
         let sizes = MmsgOptions { batch_count: 256, slot_count: 256 };
+        let mut mmsg = Mmsg::new(sockets, &sizes).map_err(|error| error.to_string())?;
+        places.prove(&mut mmsg)?;
         let mut draw = Draw::new(seed ^ 0x6665_6564);
         Ok(Self {
-            mmsg: Mmsg::new(sockets, &sizes).map_err(|error| error.to_string())?,
+            mmsg,
+            places,
             ports,
             target: Endpoint::from(target),
             answerer: answerer(protocol)?,
             ids: (0..contacts).map(|_| draw.id()).collect(),
             known: vec![false; contacts],
+            greeted: vec![false; contacts],
+            round_ns: 0,
+            named: 0,
             known_count: 0,
             tries: vec![0; contacts],
             waiting: VecDeque::new(),
             next: 0,
             again: VecDeque::new(),
             given_up: 0,
+            is_patient: true,
         })
     }
 
     /// Every contact, with its address.
     pub fn contacts(&self) -> impl Iterator<Item = Contact> + '_ {
-        self.ids.iter().enumerate().map(|(at, id)| {
-            let local = place_of(at);
-            let port = self.ports[usize::from(local.socket)].into();
-            Contact::new(*id, Endpoint { ip: local.ip, port })
-        })
+        (0..self.ids.len()).map(|at| self.contact(at))
+    }
+
+    fn contact(&self, at: usize) -> Contact {
+        let local = self.places.of(at);
+        let port = self.ports[usize::from(local.socket)].into();
+        Contact::new(self.ids[at], Endpoint { ip: local.ip, port })
     }
 
     /// Contacts that the node asked something.
@@ -174,23 +196,30 @@ impl Feeder {
     /// The host cannot wait.
     pub fn turn(&mut self) -> Result<(), String> {
         let received = self.mmsg.receive();
-        let Self { mmsg, ids, known, known_count, answerer, target, .. } = self;
+        let first = self.named;
+        self.named = (first + NAMED) % self.ids.len();
+        let others: [Contact; NAMED] =
+            std::array::from_fn(|place| self.contact((first + place) % self.ids.len()));
+        let Self { mmsg, places, ids, known, known_count, greeted, answerer, target, .. } = self;
         let (batch, out) = mmsg.split();
         for datagram in batch {
             if datagram.route.peer != *target {
                 continue;
             }
-            let Some(at) = contact_of(&datagram.route.local) else { continue };
+            let Some(at) = places.contact(&datagram.route.local) else { continue };
             let Some(id) = ids.get(at) else { continue };
             let Some(slot) = out.slot(&datagram.route) else { continue };
-            let Some(len) = answerer.answer(slot, datagram.bytes, id) else { continue };
+            let Some(len) = answerer.answer(slot, datagram.bytes, id, &others) else {
+                greeted[at] = true;
+                continue;
+            };
             out.commit(len);
             if !std::mem::replace(&mut known[at], true) {
                 *known_count += 1;
             }
         }
         let now = now_ns();
-        let is_quiet = !self.introduce(now) && received.datagram_count == 0;
+        let is_quiet = !(self.is_patient && self.introduce(now)) && received.datagram_count == 0;
         self.mmsg.flush();
         if is_quiet {
             let mut waiter = Waiter::new(self.mmsg.fds());
@@ -206,12 +235,24 @@ impl Feeder {
         while let Some((at, since_ns)) = self.waiting.front().copied() {
             if self.known[at as usize] {
                 self.waiting.pop_front();
+            } else if self.answerer.asks_back_later() && self.greeted[at as usize] {
+                // It is asked when the node finds the time.
+                self.waiting.pop_front();
             } else if now.saturating_sub(since_ns) > RETRY_NS {
                 self.waiting.pop_front();
                 self.again.push_back(at);
             } else {
                 break;
             }
+        }
+        let is_round_over = self.next as usize == self.ids.len() && self.again.is_empty();
+        if self.answerer.asks_back_later()
+            && is_round_over
+            && now.saturating_sub(self.round_ns) > ROUND_NS
+        {
+            self.round_ns = now;
+            self.next = 0;
+            self.greeted.fill(false);
         }
         // Those in the middle that are known by now count until they reach the front.
         while self.waiting.len() < IN_FLIGHT {
@@ -232,7 +273,7 @@ impl Feeder {
                 continue;
             }
             self.tries[place] += 1;
-            let route = Route { peer: self.target, local: place_of(place) };
+            let route = Route { peer: self.target, local: self.places.of(place) };
             let out = self.mmsg.outbox();
             let Some(slot) = out.slot(&route) else { break };
             let len = self.answerer.introduce(slot, u64::from(at), &self.ids[place]);
@@ -241,34 +282,5 @@ impl Feeder {
             has_sent = true;
         }
         has_sent
-    }
-}
-
-/// The address and socket of contact `at`.
-fn place_of(at: usize) -> Local {
-    // Below 2^21, so the address stays below 127.192.0.0 and the socket below 16.
-    let socket = u8::try_from(at % SOCKETS).unwrap_or(0);
-    let offset = u32::try_from(at / SOCKETS % PER_SOCKET).unwrap_or(0);
-    let ip = Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 128, 0, 1)) + offset);
-    Local { ip: ip.to_ipv6_mapped().octets(), socket }
-}
-
-/// The contact that lives at an address and socket, if any can.
-fn contact_of(local: &Local) -> Option<usize> {
-    let [.., a, b, c, d] = local.ip;
-    let offset = u32::from_be_bytes([a, b, c, d]).checked_sub(0x7f80_0001)?;
-    Some(offset as usize * SOCKETS + usize::from(local.socket))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_contact_has_a_place_of_its_own_that_leads_back_to_it() {
-        for at in (0..CONTACTS_MAX).step_by(977).chain([CONTACTS_MAX - 1]) {
-            assert_eq!(contact_of(&place_of(at)), Some(at));
-        }
-        assert_eq!(contact_of(&Local::default()), None);
     }
 }

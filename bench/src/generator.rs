@@ -193,7 +193,7 @@ impl Generator {
             peer: Endpoint::from(peer),
             cookies: vec![0; link.sources()],
             draw: Draw::new(plan.seed),
-            slots: Slots::new(in_flight_max),
+            slots: Slots::new(in_flight_max, protocol.tx_bits()),
             next_source: 0,
             replies: 0,
             reply_len: 0,
@@ -449,6 +449,8 @@ impl Generator {
                 found = Err(Wrong::Message);
             } else if reply.target.is_some_and(|told| told != *target) {
                 found = Err(Wrong::Target);
+            } else if kind == Kind::FindNode && reply.contacts == Some(0) {
+                found = Err(Wrong::Count { have: 0, need: 1 });
             } else if plan.check_every > 0 && self.replies.is_multiple_of(plan.check_every) {
                 tally.checked += 1;
                 found = protocol.check(kind, target, datagram.bytes, oracle.as_ref());

@@ -66,7 +66,7 @@ pub struct LoadArgs {
     /// What all randomness follows from
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
-    /// How the target is spoken to: kdht, krpc or bare
+    /// How the target is spoken to: kdht, krpc, opendht or bare
     #[arg(long, value_name = "PROTOCOL", default_value = "kdht")]
     pub protocol: Speech,
     /// The node's control socket, to know its table by

@@ -1,6 +1,6 @@
 //! What the right answer is, by the simplest means: a full sort of all that is known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use kdht::control::{self, Reply, Request};
@@ -10,6 +10,8 @@ use kdht_wire::{Contact, Endpoint, Id};
 #[derive(Clone, Debug, Default)]
 pub struct Oracle {
     known: Vec<Contact>,
+    /// The same, to be found at once.
+    places: HashSet<(Id, Endpoint)>,
     /// Contacts in a whole answer.
     k: usize,
 }
@@ -41,7 +43,14 @@ impl Oracle {
     /// An oracle that knows `known`, and answers with `k` of them.
     #[must_use]
     pub fn new(known: Vec<Contact>, k: usize) -> Self {
-        Self { known, k }
+        let places = known.iter().map(|contact| (contact.id, contact.endpoint)).collect();
+        Self { known, places, k }
+    }
+
+    /// Whether this contact is known, at its endpoint.
+    #[must_use]
+    pub fn knows(&self, contact: &Contact) -> bool {
+        self.places.contains(&(contact.id, contact.endpoint))
     }
 
     /// Reads the tables of the node whose control socket stands at `path`. Nothing if it

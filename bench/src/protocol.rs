@@ -3,6 +3,8 @@
 mod bare;
 mod kdht;
 mod krpc;
+mod msgpack;
+mod opendht;
 
 use std::str::FromStr;
 
@@ -13,6 +15,8 @@ use crate::oracle::{Oracle, Wrong};
 pub use bare::{BARE_LEN_MIN, Bare};
 pub use kdht::{HELLO_LEN, Kdht};
 pub use krpc::Krpc;
+pub(crate) use msgpack::{Item, Reader};
+pub use opendht::OpenDht;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -46,7 +50,7 @@ impl Kind {
 pub struct Ask<'a> {
     /// What is asked.
     pub kind: Kind,
-    /// Comes back in the reply; below 2⁴⁴.
+    /// Comes back in the reply; of [`Protocol::tx_bits`] bits.
     pub tx_id: u64,
     /// What the peer last gave to prove our endpoint; zero: nothing yet.
     pub cookie: u64,
@@ -67,6 +71,9 @@ pub struct Reply {
     pub kind: Option<Kind>,
     /// What it says it was asked about, where it says so.
     pub target: Option<Id>,
+    /// Contacts in it, where every reply is looked at for them: a FIND_NODE answered by
+    /// nobody is wrong.
+    pub contacts: Option<usize>,
     /// It is a refusal.
     pub is_refusal: bool,
 }
@@ -79,6 +86,11 @@ pub trait Protocol: Send {
     /// Whether a request has to carry what an earlier reply brought.
     fn has_cookies(&self) -> bool {
         false
+    }
+
+    /// Bits of a transaction id, at most.
+    fn tx_bits(&self) -> u32 {
+        44
     }
 
     /// Whether this can be asked.
@@ -111,6 +123,8 @@ pub enum Speech {
     Kdht,
     /// `krpc`: BitTorrent's Mainline (BEP 5).
     Krpc,
+    /// `opendht`: OpenDHT's, in MessagePack.
+    OpenDht,
     /// `bare`: any bytes; the reply begins with the request's first 24.
     Bare,
 }
@@ -122,6 +136,7 @@ impl Speech {
         match self {
             Self::Kdht => Box::new(Kdht::new(seed)),
             Self::Krpc => Box::new(Krpc::new(seed)),
+            Self::OpenDht => Box::new(OpenDht::new(seed)),
             Self::Bare => Box::new(Bare),
         }
     }
@@ -132,6 +147,7 @@ impl Speech {
         match self {
             Self::Kdht => "kdht",
             Self::Krpc => "krpc",
+            Self::OpenDht => "opendht",
             Self::Bare => "bare",
         }
     }
@@ -141,8 +157,8 @@ impl FromStr for Speech {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let all = [Self::Kdht, Self::Krpc, Self::Bare];
+        let all = [Self::Kdht, Self::Krpc, Self::OpenDht, Self::Bare];
         let found = all.into_iter().find(|speech| speech.name() == text);
-        found.ok_or_else(|| format!("a protocol is kdht, krpc or bare, not `{text}`"))
+        found.ok_or_else(|| format!("a protocol is kdht, krpc, opendht or bare, not `{text}`"))
     }
 }

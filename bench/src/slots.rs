@@ -25,6 +25,10 @@ pub struct Flight {
 #[derive(Debug)]
 pub struct Slots {
     entries: Vec<Entry>,
+    /// Low bits of a transaction id, which the index takes.
+    index_bits: u32,
+    /// What of the turns fits above them.
+    turn_mask: u32,
     free: u32,
     oldest: u32,
     newest: u32,
@@ -34,7 +38,7 @@ pub struct Slots {
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     flight: Flight,
-    /// Times that it was taken, modulo 2²⁴.
+    /// Times that it was taken, as far as transaction ids tell.
     turn: u32,
     is_used: bool,
     /// The next free slot, or the one sent next after this.
@@ -45,11 +49,14 @@ struct Entry {
 
 /// Most slots: so many indexes fit a transaction id.
 pub const SLOTS_MAX: usize = 1 << 20;
+/// Turns are told apart modulo two to this at most.
+const TURN_BITS_MAX: u32 = 24;
 
 impl Slots {
-    /// `count` free slots, at most [`SLOTS_MAX`].
+    /// `count` free slots, at most [`SLOTS_MAX`], with transaction ids of `tx_bits` (21 to 44)
+    /// bits.
     #[must_use]
-    pub fn new(count: usize) -> Self {
+    pub fn new(count: usize, tx_bits: u32) -> Self {
         // At most 2^20, so every index fits.
         let count = u32::try_from(count.min(SLOTS_MAX)).unwrap_or(0);
         let entry = |at: u32| Entry {
@@ -59,8 +66,17 @@ impl Slots {
             next: if at + 1 == count { NONE } else { at + 1 },
             previous: NONE,
         };
-        let free = if count == 0 { NONE } else { 0 };
-        Self { entries: (0..count).map(entry).collect(), free, oldest: NONE, newest: NONE, used: 0 }
+        let index_bits = count.next_power_of_two().trailing_zeros();
+        let turn_bits = tx_bits.saturating_sub(index_bits).clamp(1, TURN_BITS_MAX);
+        Self {
+            entries: (0..count).map(entry).collect(),
+            index_bits,
+            turn_mask: (1 << turn_bits) - 1,
+            free: if count == 0 { NONE } else { 0 },
+            oldest: NONE,
+            newest: NONE,
+            used: 0,
+        }
     }
 
     /// Requests in flight.
@@ -70,13 +86,13 @@ impl Slots {
     }
 
     /// Takes a slot for a request and returns its transaction id, or nothing if all are
-    /// taken. Its top 20 bits are zero. O(1).
+    /// taken. O(1).
     pub fn take(&mut self, flight: Flight) -> Option<u64> {
         let at = self.free;
         let newest = self.newest;
         let entry = self.entries.get_mut(at as usize)?;
         self.free = entry.next;
-        let turn = entry.turn.wrapping_add(1) & 0x00ff_ffff;
+        let turn = entry.turn.wrapping_add(1) & self.turn_mask;
         *entry = Entry { flight, turn, is_used: true, next: NONE, previous: newest };
         match self.entries.get_mut(newest as usize) {
             Some(before) => before.next = at,
@@ -84,15 +100,15 @@ impl Slots {
         }
         self.newest = at;
         self.used += 1;
-        Some(u64::from(turn) << 20 | u64::from(at))
+        Some(u64::from(turn) << self.index_bits | u64::from(at))
     }
 
     /// The request with this transaction id, whose slot is free from then on; nothing if it
     /// is not in flight (any more). O(1).
     pub fn settle(&mut self, tx_id: u64) -> Option<Flight> {
-        let at = u32::try_from(tx_id & (SLOTS_MAX as u64 - 1)).ok()?;
+        let at = u32::try_from(tx_id & ((1 << self.index_bits) - 1)).ok()?;
         let entry = self.entries.get(at as usize)?;
-        if !entry.is_used || u64::from(entry.turn) != tx_id >> 20 {
+        if !entry.is_used || u64::from(entry.turn) != tx_id >> self.index_bits {
             return None;
         }
         Some(self.release(at))
@@ -137,7 +153,7 @@ mod tests {
     fn slots_do_what_a_map_and_a_queue_would() {
         for seed in 0..50 {
             let mut draw = Draw::new(seed);
-            let mut slots = Slots::new(17);
+            let mut slots = Slots::new(17, 44);
             let mut model: BTreeMap<u64, u64> = BTreeMap::new();
             let mut settled = vec![99, u64::MAX, 1 << 20];
             for now in 0..2_000 {
@@ -173,12 +189,14 @@ mod tests {
     }
 
     #[test]
-    fn a_transaction_id_leaves_its_top_byte_to_the_asker() {
-        let mut slots = Slots::new(1);
-        for _ in 0..100_000 {
-            let tx_id = slots.take(Flight::default()).unwrap();
-            assert_eq!(tx_id >> 44, 0);
-            assert!(slots.settle(tx_id).is_some());
+    fn a_transaction_id_has_no_more_bits_than_the_protocol_carries() {
+        for (count, tx_bits) in [(1, 44), (SLOTS_MAX, 44), (4_096, 32), (SLOTS_MAX, 32)] {
+            let mut slots = Slots::new(count, tx_bits);
+            for _ in 0..100_000 {
+                let tx_id = slots.take(Flight::default()).unwrap();
+                assert_eq!(tx_id >> tx_bits, 0);
+                assert!(slots.settle(tx_id).is_some());
+            }
         }
     }
 }

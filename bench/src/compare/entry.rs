@@ -25,6 +25,8 @@ const GREET_PATIENCE: Duration = Duration::from_secs(20);
 /// How long a node may take to know its contacts, and more for each.
 const FEED_PATIENCE: Duration = Duration::from_secs(20);
 const FEED_PATIENCE_PER_CONTACT: Duration = Duration::from_micros(500);
+/// How long others are told of contacts, of which their tables may keep few.
+const FEED_OTHERS_S: u64 = 15;
 /// A request without a reply is lost. Longer than a slice's pause never is.
 const TIMEOUT_NS: u64 = 200_000_000;
 /// Every so many replies are checked.
@@ -282,14 +284,18 @@ impl Stage {
             Err(_) if !named.is_own => None,
             Err(why) => return Err(why),
         };
-        let oracle = match resident.control() {
-            Some(path) => match Oracle::of_node(path, 20)? {
+        let oracle = match (resident.control(), named.protocol) {
+            (Some(path), _) => match Oracle::of_node(path, 20)? {
                 Some(oracle) => Some(oracle),
                 None => Some(Oracle::of_list(&ids, 20)?),
             },
-            None => None,
+            // They have to name contacts that they were told of, whichever those are.
+            (None, Speech::Krpc | Speech::OpenDht) if feeder.is_some() => {
+                Some(Oracle::of_list(&ids, 20)?)
+            }
+            (None, _) => None,
         };
-        let contacts = oracle.as_ref().map(Oracle::len);
+        let contacts = oracle.as_ref().map(Oracle::len).filter(|_| named.is_own);
         generator.set_oracle(oracle);
         self.finish(named, Role::Candidate, resident, generator, contacts, feeder)
     }
@@ -325,6 +331,8 @@ impl Stage {
     fn feed(&self, named: &Named, addr: SocketAddr, ids: &PathBuf) -> Result<Feeding, String> {
         let log = fs::File::create(self.out.join("log").join(format!("{}.feed", named.name)));
         let log = log.map_err(|error| error.to_string())?;
+        let others = ["--patience".to_owned(), FEED_OTHERS_S.to_string()];
+        let patience = if named.is_own { &others[..0] } else { &others[..] };
         let mut feeding = Feeding(
             Command::new(&self.own)
                 .args(["feed", "--target", &addr.to_string()])
@@ -332,6 +340,7 @@ impl Stage {
                 .args(["--protocol", named.protocol.name()])
                 .arg("--ids-out")
                 .arg(ids)
+                .args(patience)
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped())
                 .stderr(log)

@@ -32,7 +32,8 @@ impl Protocol for Bare {
 
     fn reply(&self, bytes: &[u8]) -> Option<Reply> {
         let tx_id = u64::from_le_bytes(*bytes.get(TX_AT..)?.first_chunk()?);
-        Some(Reply { tx_id, cookie: 0, kind: None, target: None, is_refusal: false })
+        let (kind, target, contacts) = (None, None, None);
+        Some(Reply { tx_id, cookie: 0, kind, target, contacts, is_refusal: false })
     }
 
     fn check(&self, _: Kind, _: &Id, bytes: &[u8], _: Option<&Oracle>) -> Result<(), Wrong> {

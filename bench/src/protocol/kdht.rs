@@ -97,6 +97,8 @@ impl Protocol for Kdht {
             cookie: message.head.cookie.get(),
             kind,
             target: finds.then_some(message.head.target),
+            // A full sort says how many there should be.
+            contacts: None,
             is_refusal: message.kind == kdht_wire::Kind::Fault,
         })
     }

@@ -1,6 +1,8 @@
 //! BitTorrent's Mainline DHT (BEP 5): ping, find_node and get_peers.
 
-use kdht_wire::{ID_LEN, Id};
+use std::net::SocketAddr;
+
+use kdht_wire::{Contact, Endpoint, ID_LEN, Id};
 
 use super::{Ask, Kind, Protocol, Reply};
 use crate::draw::Draw;
@@ -9,7 +11,7 @@ use crate::oracle::{Oracle, Wrong};
 /// Before a reply's transaction id, which has 8 bytes.
 const TX_KEY: &[u8] = b"1:t8:";
 /// Bytes of a node in a reply: id, IPv4 address, port.
-const NODE_LEN: usize = ID_LEN + 6;
+pub(super) const NODE_LEN: usize = ID_LEN + 6;
 
 /// A read-only asker (BEP 43), so that nobody takes it into a table.
 #[derive(Clone, Debug)]
@@ -73,23 +75,53 @@ impl Protocol for Krpc {
             cookie: 0,
             kind: None,
             target: None,
+            contacts: Some(nodes_of(bytes).map_or(0, |nodes| nodes.len() / NODE_LEN)),
             is_refusal: is_error,
         })
     }
 
-    /// Which nodes are right is not known, since its tables tell nobody; that they are whole
-    /// and different is checked.
-    fn check(&self, kind: Kind, _: &Id, bytes: &[u8], _: Option<&Oracle>) -> Result<(), Wrong> {
-        if kind != Kind::FindNode {
-            return Ok(());
+    fn check(
+        &self,
+        kind: Kind,
+        _: &Id,
+        bytes: &[u8],
+        oracle: Option<&Oracle>,
+    ) -> Result<(), Wrong> {
+        match kind {
+            Kind::FindNode => check_nodes(nodes_of(bytes).ok_or(Wrong::Message)?, oracle),
+            Kind::Ping | Kind::FindValue => Ok(()),
         }
-        let nodes = nodes_of(bytes).ok_or(Wrong::Message)?;
-        let mut ids: Vec<&[u8]> = nodes.chunks(NODE_LEN).map(|node| &node[..ID_LEN]).collect();
-        let count = ids.len();
-        ids.sort_unstable();
-        ids.dedup();
-        if ids.len() == count { Ok(()) } else { Err(Wrong::Contact { at: ids.len() }) }
     }
+}
+
+/// Looks at compact nodes: whether there are any, each a different one and, where the contacts
+/// that the node was given are known, one of them. Which of those are right is not known,
+/// since a stranger's table tells nobody.
+///
+/// # Errors
+/// [`Wrong`].
+pub(super) fn check_nodes(nodes: &[u8], oracle: Option<&Oracle>) -> Result<(), Wrong> {
+    let (nodes, []) = nodes.as_chunks::<NODE_LEN>() else { return Err(Wrong::Message) };
+    if nodes.is_empty() {
+        return Err(Wrong::Count { have: 0, need: 1 });
+    }
+    for (at, node) in nodes.iter().enumerate() {
+        let is_known = oracle.is_none_or(|oracle| oracle.knows(&contact_of(node)));
+        let is_new = nodes[..at].iter().all(|before| before[..ID_LEN] != node[..ID_LEN]);
+        if !is_known || !is_new {
+            return Err(Wrong::Contact { at });
+        }
+    }
+    Ok(())
+}
+
+/// A compact node: id, IPv4 address, port.
+fn contact_of(node: &[u8; NODE_LEN]) -> Contact {
+    let mut id = Id::ZERO;
+    id.0.copy_from_slice(&node[..ID_LEN]);
+    let [a, b, c, d, high, low] = node[ID_LEN..] else { return Contact::new(id, Endpoint::NONE) };
+    let addr = SocketAddr::from(([a, b, c, d], u16::from_be_bytes([high, low])));
+    Contact::new(id, Endpoint::from(addr))
 }
 
 /// The nodes of a reply: whole ones only.
@@ -136,11 +168,16 @@ mod tests {
         };
         let right = reply(&nodes);
         let read = speaker.reply(&right).unwrap();
-        assert_eq!((read.tx_id, read.is_refusal), (258, false));
+        assert_eq!((read.tx_id, read.contacts, read.is_refusal), (258, Some(8), false));
+        assert_eq!(speaker.reply(&reply(&[])).unwrap().contacts, Some(0));
         assert_eq!(speaker.check(Kind::FindNode, &Id::ZERO, &right, None), Ok(()));
         nodes.extend([3; NODE_LEN]);
         let twice = speaker.check(Kind::FindNode, &Id::ZERO, &reply(&nodes), None);
         assert_eq!(twice, Err(Wrong::Contact { at: 8 }));
+        let known = |count: u8| Oracle::new((0..count).map(|n| contact_of(&[n; 26])).collect(), 8);
+        assert_eq!(speaker.check(Kind::FindNode, &Id::ZERO, &right, Some(&known(8))), Ok(()));
+        let foreign = speaker.check(Kind::FindNode, &Id::ZERO, &right, Some(&known(7)));
+        assert_eq!(foreign, Err(Wrong::Contact { at: 7 }));
         nodes.pop();
         let torn = speaker.check(Kind::FindNode, &Id::ZERO, &reply(&nodes), None);
         assert_eq!(torn, Err(Wrong::Message));
