@@ -2,47 +2,19 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
 
 mod common;
+#[path = "common/tray.rs"]
+mod tray;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use kdht_bench::draw::Draw;
 use kdht_bench::feed::answerer;
 use kdht_bench::protocol::{Ask, Kdht, Kind, Protocol, Speech};
-use kdht_core::{Config, Nanos, Node, Now, Outbox, Route, TableKind};
+use kdht_core::{Config, Nanos, Node, Now, Route, TableKind};
 use kdht_store::Limits;
 use kdht_wire::{DATAGRAM_LEN_MAX, Id, Message, key_of_value};
 
-use common::{Cycle, INPUTS, NOW_BOTH, endpoint, ids};
-
-/// Room for the datagrams of one call.
-struct Tray {
-    bytes: Vec<u8>,
-    sent: Vec<(Route, usize)>,
-    route: Route,
-}
-
-const TRAY_COUNT: usize = 64;
-
-impl Tray {
-    fn new() -> Self {
-        let bytes = vec![0; TRAY_COUNT * DATAGRAM_LEN_MAX];
-        Self { bytes, sent: Vec::with_capacity(TRAY_COUNT), route: Route::default() }
-    }
-
-    fn bytes(&self, at: usize) -> &[u8] {
-        &self.bytes[at * DATAGRAM_LEN_MAX..][..self.sent[at].1]
-    }
-}
-
-impl Outbox for Tray {
-    fn slot(&mut self, route: &Route) -> Option<&mut [u8]> {
-        self.route = *route;
-        self.bytes.chunks_exact_mut(DATAGRAM_LEN_MAX).nth(self.sent.len())
-    }
-
-    fn commit(&mut self, len: usize) {
-        self.sent.push((self.route, len));
-    }
-}
+use common::{Cycle, INPUTS, NOW_BOTH, endpoint, ids, row};
+use tray::Tray;
 
 /// Where the asker is.
 fn asker() -> Route {
@@ -66,7 +38,7 @@ fn node(contacts: u32) -> (Node, u64) {
         node.handle_datagram(NOW_BOTH, &route, &buf[..len], &mut tray);
         let sent: Vec<Vec<u8>> = (0..tray.sent.len()).map(|at| tray.bytes(at).to_vec()).collect();
         for asked in sent {
-            let Some(len) = speaker.answer(&mut reply, &asked, &id) else { continue };
+            let Some(len) = speaker.answer(&mut reply, &asked, &id, &[]) else { continue };
             tray.sent.clear();
             node.handle_datagram(NOW_BOTH, &route, &reply[..len], &mut tray);
         }
@@ -127,16 +99,14 @@ fn datagram(criterion: &mut Criterion) {
             assert_eq!(tray.sent.len(), 1, "{name}");
             group.throughput(Throughput::Bytes(tray.sent[0].1 as u64));
             let mut now_ns = NOW_BOTH.mono.0;
-            group.bench_function(format!("{name}_{contacts}"), |bencher| {
-                let mut requests = Cycle::new(&requests);
-                bencher.iter(|| {
-                    // The throttle earns a unit a nanosecond.
-                    now_ns += 4;
-                    let now = Now { mono: Nanos(now_ns), ..NOW_BOTH };
-                    tray.sent.clear();
-                    node.handle_datagram(now, &route, requests.next(), &mut tray);
-                    tray.sent.len()
-                });
+            let mut requests = Cycle::new(&requests);
+            row(&mut group, format!("{name}_{contacts}"), || {
+                // The throttle earns a unit a nanosecond.
+                now_ns += 4;
+                let now = Now { mono: Nanos(now_ns), ..NOW_BOTH };
+                tray.sent.clear();
+                node.handle_datagram(now, &route, requests.next(), &mut tray);
+                tray.sent.len()
             });
         }
     }

@@ -9,7 +9,7 @@ use kdht_core::{Cookies, Throttle, ThrottleConfig};
 use kdht_wire::{Endpoint, NetworkKey};
 use std::hint::black_box;
 
-use common::{Cycle, INPUTS, NOW, endpoint};
+use common::{Cycle, INPUTS, NOW, endpoint, row};
 
 fn cookie(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("cookie");
@@ -20,12 +20,10 @@ fn cookie(criterion: &mut Criterion) {
         .map(|number| (asker(number), cookies.check(&asker(number), 0, NOW).fresh))
         .collect();
     for (name, is_proven) in [("valid", true), ("none", false)] {
-        group.bench_function(name, |bencher| {
-            let mut askers = Cycle::new(&askers);
-            bencher.iter(|| {
-                let (asker, cookie) = askers.next();
-                cookies.check(asker, if is_proven { *cookie } else { 0 }, NOW)
-            });
+        let mut askers = Cycle::new(&askers);
+        row(&mut group, name, || {
+            let (asker, cookie) = askers.next();
+            cookies.check(asker, if is_proven { *cookie } else { 0 }, NOW)
         });
     }
     group.finish();
@@ -37,9 +35,7 @@ fn mac(criterion: &mut Criterion) {
     for len in [72, 892, 1_224] {
         let bytes = vec![3; len];
         group.throughput(Throughput::Bytes(len as u64));
-        group.bench_function(len.to_string(), |bencher| {
-            bencher.iter(|| key.mac(black_box(&bytes)));
-        });
+        row(&mut group, len.to_string(), || key.mac(black_box(&bytes)));
     }
     group.finish();
 }
@@ -55,12 +51,10 @@ fn throttle(criterion: &mut Criterion) {
     {
         let config = ThrottleConfig { slots, ..ThrottleConfig::default() };
         let mut throttle = Throttle::new(&config, [5; 16]);
-        group.bench_function(format!("{name}_1000000_sources"), |bencher| {
-            let mut sources = Cycle::new(&sources);
-            bencher.iter(|| {
-                let source = throttle.source(sources.next(), false);
-                throttle.allow(source, 1, NOW)
-            });
+        let mut sources = Cycle::new(&sources);
+        row(&mut group, format!("{name}_1000000_sources"), || {
+            let source = throttle.source(sources.next(), false);
+            throttle.allow(source, 1, NOW)
         });
     }
     group.finish();

@@ -9,7 +9,7 @@ use kdht_store::{Limits, Memory, Put, SourceGroup, Storage};
 use kdht_wire::{Filter, Id, Publisher, Record, key_of_value};
 use std::hint::black_box;
 
-use common::{Cycle, INPUTS, ids};
+use common::{Cycle, INPUTS, allocates, ids, row};
 
 const KEYS: usize = 1_000_000;
 const VALUE_LEN: usize = 100;
@@ -49,29 +49,25 @@ fn store(criterion: &mut Criterion) {
     let missing = ids(9);
     let mut group = criterion.benchmark_group("store_1000000");
     group.throughput(Throughput::Bytes(VALUE_LEN as u64));
-    group.bench_function("get_hit", |bencher| {
-        let mut held = Cycle::new(&held);
-        bencher.iter(|| {
-            let (key, _) = held.next();
-            let values = store.values(1_000, key, &Filter::Any);
-            let record = values.from(0).next();
-            black_box(record.map(|record| record.value.len()))
-        });
+    let mut keys = Cycle::new(&held);
+    row(&mut group, "get_hit", || {
+        let (key, _) = keys.next();
+        let values = store.values(1_000, key, &Filter::Any);
+        let record = values.from(0).next();
+        black_box(record.map(|record| record.value.len()))
     });
     group.throughput(Throughput::Elements(1));
-    group.bench_function("get_miss", |bencher| {
-        let mut missing = Cycle::new(&missing);
-        bencher.iter(|| store.values(1_000, missing.next(), &Filter::Any).total());
-    });
+    let mut missing = Cycle::new(&missing);
+    row(&mut group, "get_miss", || store.values(1_000, missing.next(), &Filter::Any).total());
     group.throughput(Throughput::Bytes(VALUE_LEN as u64));
-    group.bench_function("put_same", |bencher| {
-        let mut held = Cycle::new(&held);
-        bencher.iter(|| {
-            let (key, value) = held.next();
-            put(&mut store, *key, value);
-        });
+    let mut values = Cycle::new(&held);
+    row(&mut group, "put_same", || {
+        let (key, value) = values.next();
+        put(&mut store, *key, value);
     });
+    let mut is_wanted = false;
     group.bench_function("put_new", |bencher| {
+        is_wanted = true;
         bencher.iter_batched(
             || {
                 let value = value(&mut draw);
@@ -81,6 +77,12 @@ fn store(criterion: &mut Criterion) {
             BatchSize::SmallInput,
         );
     });
+    if is_wanted {
+        allocates(|| {
+            let value = value(&mut draw);
+            put(&mut store, key_of_value(&value), &value);
+        });
+    }
     group.finish();
 }
 

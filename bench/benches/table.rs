@@ -3,14 +3,14 @@
 
 mod common;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use kdht_bench::draw::Draw;
 use kdht_core::wide::Wide;
 use kdht_core::{Answer, Table};
 use kdht_wire::Id;
 use std::hint::black_box;
 
-use common::{Cycle, NOW, endpoint, ids};
+use common::{Cycle, NOW, endpoint, ids, row};
 
 const ANSWER: Answer = Answer { rtt_us: 900, cookie: 7 };
 
@@ -52,9 +52,9 @@ fn closest(criterion: &mut Criterion) {
         let (table, _) = buckets(count);
         for k in [8, 20] {
             group.throughput(Throughput::Elements(1));
-            group.bench_function(BenchmarkId::new(format!("kbucket_k{k}"), count), |bencher| {
-                let mut targets = Cycle::new(&targets);
-                bencher.iter(|| black_box(&table).closest(targets.next(), k, &asker));
+            let mut targets = Cycle::new(&targets);
+            row(&mut group, format!("kbucket_k{k}/{count}"), || {
+                black_box(&table).closest(targets.next(), k, &asker)
             });
         }
     }
@@ -62,9 +62,9 @@ fn closest(criterion: &mut Criterion) {
         let table = wide(count);
         for k in [8, 20] {
             group.throughput(Throughput::Elements(1));
-            group.bench_function(BenchmarkId::new(format!("wide_k{k}"), count), |bencher| {
-                let mut targets = Cycle::new(&targets);
-                bencher.iter(|| black_box(&table).closest(targets.next(), k, &asker));
+            let mut targets = Cycle::new(&targets);
+            row(&mut group, format!("wide_k{k}/{count}"), || {
+                black_box(&table).closest(targets.next(), k, &asker)
             });
         }
     }
@@ -77,28 +77,22 @@ fn update(criterion: &mut Criterion) {
     let (mut table, held) = buckets(2_000);
     let known: Vec<(usize, Id)> = held.into_iter().enumerate().collect();
     let place = |number: usize| endpoint(u32::try_from(number).unwrap_or(0));
-    group.bench_function("kbucket_answered_2000", |bencher| {
-        let mut known = Cycle::new(&known);
-        bencher.iter(|| {
-            let (number, id) = known.next();
-            table.answered(id, &place(*number), &ANSWER, NOW);
-        });
+    let mut contacts = Cycle::new(&known);
+    row(&mut group, "kbucket_answered_2000", || {
+        let (number, id) = contacts.next();
+        table.answered(id, &place(*number), &ANSWER, NOW);
     });
-    group.bench_function("kbucket_sighted_2000", |bencher| {
-        let mut known = Cycle::new(&known);
-        bencher.iter(|| {
-            let (number, id) = known.next();
-            table.sighted(id, &place(*number), NOW)
-        });
+    let mut contacts = Cycle::new(&known);
+    row(&mut group, "kbucket_sighted_2000", || {
+        let (number, id) = contacts.next();
+        table.sighted(id, &place(*number), NOW)
     });
     let mut wide = wide(1_000_000);
     let known: Vec<_> = wide.iter().step_by(250).map(|entry| (entry.id, entry.endpoint)).collect();
-    group.bench_function("wide_answered_1000000", |bencher| {
-        let mut known = Cycle::new(&known);
-        bencher.iter(|| {
-            let (id, endpoint) = known.next();
-            wide.answered(id, endpoint, NOW)
-        });
+    let mut contacts = Cycle::new(&known);
+    row(&mut group, "wide_answered_1000000", || {
+        let (id, endpoint) = contacts.next();
+        wide.answered(id, endpoint, NOW)
     });
     group.finish();
 }

@@ -11,6 +11,8 @@ use kdht_wire::{
 };
 use std::hint::black_box;
 
+use common::row;
+
 /// What one message is made of.
 struct Sample {
     name: &'static str,
@@ -110,9 +112,7 @@ fn parse(criterion: &mut Criterion) {
         let bytes = &out[..len];
         Message::parse(bytes).unwrap();
         group.throughput(Throughput::Bytes(len as u64));
-        group.bench_function(sample.name, |bencher| {
-            bencher.iter(|| Message::parse(black_box(bytes)).is_ok());
-        });
+        row(&mut group, sample.name, || Message::parse(black_box(bytes)).is_ok());
     }
     group.finish();
 }
@@ -122,9 +122,7 @@ fn emit(criterion: &mut Criterion) {
     for sample in samples() {
         let mut out = [0; DATAGRAM_LEN_MAX];
         group.throughput(Throughput::Bytes(sample.emit(&mut out) as u64));
-        group.bench_function(sample.name, |bencher| {
-            bencher.iter(|| black_box(&sample).emit(black_box(&mut out)));
-        });
+        row(&mut group, sample.name, || black_box(&sample).emit(black_box(&mut out)));
     }
     group.finish();
 }

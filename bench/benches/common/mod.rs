@@ -1,10 +1,12 @@
 //! What the suites share: seeds, endpoints, and settings that keep all of them short.
 #![allow(dead_code, reason = "each suite uses a part of it")]
 
+use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use criterion::Criterion;
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion};
 use kdht_bench::draw::Draw;
 use kdht_core::{NS_PER_S, Nanos, Now};
 use kdht_wire::{Endpoint, Id};
@@ -23,6 +25,38 @@ pub(crate) fn settings() -> Criterion {
         .measurement_time(Duration::from_secs(1))
         .sample_size(20)
         .without_plots()
+}
+
+/// Calls over which allocations are counted.
+const COUNTED: u64 = 1_000;
+
+/// A row: how long a call takes, and what it allocates.
+pub(crate) fn row<T>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: impl Into<String>,
+    mut call: impl FnMut() -> T,
+) {
+    let mut is_wanted = false;
+    group.bench_function(name.into(), |bencher| {
+        is_wanted = true;
+        bencher.iter(&mut call);
+    });
+    // Rows that the command line leaves out are not called at all.
+    if is_wanted {
+        allocates(|| {
+            black_box(call());
+        });
+    }
+}
+
+/// Prints what a call allocates, on average over the next thousand.
+pub(crate) fn allocates(mut call: impl FnMut()) {
+    let found = allocation_counter::measure(|| (0..COUNTED).for_each(|_| call()));
+    let [bytes, count] = [found.bytes_total, found.count_total].map(|sum| {
+        let thousandths = sum * 1_000 / COUNTED;
+        format!("{}.{:03}", thousandths / 1_000, thousandths % 1_000)
+    });
+    println!("{:24}alloc:  {bytes} B/op in {count} allocations/op", "");
 }
 
 /// An endpoint of its own for each number below 2³⁰.
