@@ -55,6 +55,8 @@ mod samples;
 mod serve;
 mod serve_stream;
 mod sharding;
+#[cfg(feature = "simulation")]
+mod simulation;
 mod single;
 mod spread;
 mod stream;

@@ -38,6 +38,8 @@ pub(crate) enum Command {
     LookupValue(LookupValueArgs),
     /// Run a network of real nodes on loopback, put values and find them again
     Swarm(SwarmArgs),
+    /// Run a whole network in virtual time, as a scenario says
+    Sim(SimArgs),
     /// Read the counters of a running node
     Stat(StatArgs),
     /// Read the routing tables of a running node
@@ -329,6 +331,32 @@ pub(crate) struct SwarmArgs {
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct SimArgs {
+    /// TOML file of the scenario
+    #[arg(value_name = "SCENARIO")]
+    pub(crate) scenario: PathBuf,
+    /// Seed of everything [default: random, printed]
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Run so many seeds, from that of --seed on, as many at a time as there are CPUs
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000),
+          conflicts_with_all = ["trace", "report"])]
+    pub(crate) seeds: Option<u64>,
+    /// Set any key of the scenario, such as nodes=10000 or latency.mean_ms=20
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Print one JSON object (a line for each seed with --seeds)
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write the figures and a row for each lookup to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Tell the story of the first lookup on stderr
+    #[arg(long)]
+    pub(crate) trace: bool,
 }
 
 /// How to reach the operator's side of a running node.

@@ -18,6 +18,7 @@ mod rpc;
 mod run;
 mod shell;
 mod show;
+mod sim;
 mod stat;
 mod swarm;
 mod tune;
@@ -66,6 +67,7 @@ pub(crate) fn main() -> ExitCode {
         Command::LookupNode(args) => lookup::node(&args),
         Command::LookupValue(args) => lookup::value(&args),
         Command::Swarm(args) => swarm::swarm(&args),
+        Command::Sim(args) => sim::sim(&args),
         Command::Stat(args) => stat::stat(&args),
         Command::Table(args) => operate::table(&args),
         Command::Drain(args) => operate::drain(&args),

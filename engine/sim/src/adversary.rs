@@ -1,0 +1,318 @@
+//! Who means harm: scripts that speak bytes. They know what SECURITY.md says strangers will
+//! try, and nothing of how a node decides.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use kdht_core::Rng;
+use kdht_wire::{Contact, Endpoint, Flags, Forward, Head, Id, Kind, Message, key_of_value};
+
+use crate::address::{HOSTS_MAX, PORT, SUBNETS, endpoint, ip_of};
+use crate::letter::Letter;
+use crate::random::{Purpose, below, whole};
+use crate::scenario::{Adversary, Script};
+use crate::world::{Datagram, Occupant, World};
+
+/// Contacts that a lying reply names.
+const NAMED: usize = 20;
+/// Bytes of a first PING that pays for the pings that get to know its sender.
+const HELLO_LEN: usize = 88;
+/// Cookies that a storage flood keeps.
+const COOKIES_MAX: usize = 65_536;
+/// Bytes of a flood's values.
+const FLOOD_LEN: usize = 1_000;
+
+/// Whom reflections and accusations are to hit.
+pub(crate) fn victim() -> Endpoint {
+    endpoint(Ipv4Addr::new(33, 33, 33, 33), 3_333)
+}
+
+/// Whether this is a host that an adversary made up.
+pub(crate) fn is_invented(at: &Endpoint) -> bool {
+    matches!(ip_of(at) >> 24, 30..=32)
+}
+
+/// One host of a group.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Member {
+    id: Id,
+    endpoint: Endpoint,
+}
+
+/// Hosts that follow one script.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) plan: Adversary,
+    number: u16,
+    members: Vec<Member>,
+    rng: Rng,
+    /// What each node gave as a cookie: (member, address) to (id, cookie).
+    cookies: BTreeMap<(u32, u32), (Id, u64)>,
+    sent: u64,
+    /// The one node that all of it goes to.
+    pub(crate) target: Option<u32>,
+}
+
+impl Group {
+    /// Makes group `number` and gives its hosts their addresses. Each group has subnets of
+    /// its own, far from those of honest nodes.
+    pub(crate) fn new(world: &mut World, number: u16, plan: &Adversary) -> Self {
+        let mut rng = world.draws.stream(1_000 + u64::from(number));
+        let share = whole(plan.share * f64::from(world.scenario.nodes));
+        let count = u32::try_from(share).unwrap_or(u32::MAX).max(plan.count).clamp(1, 100_000);
+        let first = SUBNETS / 2 + u64::from(number) * 100_000;
+        let members = (0..count)
+            .map(|at| {
+                let subnet = first + u64::from(at / plan.per_subnet);
+                let host = u64::from(at % plan.per_subnet);
+                let endpoint = world.addresses.in_subnet(subnet, host);
+                world.occupy(&endpoint, Occupant::Adversary(number, at));
+                Member { id: rng.id(), endpoint }
+            })
+            .collect();
+        let cookies = BTreeMap::new();
+        Self { plan: *plan, number, members, rng, cookies, sent: 0, target: None }
+    }
+
+    /// Who they are, for tables that know them from the start.
+    pub(crate) fn contacts(&self) -> impl Iterator<Item = Contact> {
+        self.members.iter().map(|member| Contact::new(member.id, member.endpoint))
+    }
+
+    /// Chooses its one target, if it has one, and ids to suit.
+    pub(crate) fn begin(&mut self, world: &mut World) {
+        if !self.plan.one_target {
+            return;
+        }
+        self.target = world.random_live();
+        let Some(target) = self.target else { return };
+        if self.plan.kind == Script::Eclipse {
+            let own = world.places[target as usize].id;
+            for (member, depth) in self.members.iter_mut().zip((0..20_u8).cycle()) {
+                // As many as may be under each bit of the target's id.
+                let mut id = self.rng.id();
+                for bit in 0..depth {
+                    id = id.with_bit(bit, own.bit(bit));
+                }
+                member.id = id.with_bit(depth, !own.bit(depth));
+            }
+        }
+    }
+
+    /// Sends one datagram by itself.
+    pub(crate) fn act(&mut self, world: &mut World) {
+        let target = self.target.or_else(|| world.random_live());
+        let Some(to) = target.map(|at| world.places[at as usize].endpoint) else { return };
+        let at = below(&mut self.rng, self.members.len());
+        let member = self.members[at];
+        let time_s = world.unix_s(0);
+        let tx_id = self.rng.next_u64();
+        let id = self.rng.id();
+        let request = |kind| Letter::request(kind, tx_id, id, id, time_s);
+        let (from, letter) = match self.plan.kind {
+            Script::Reflector => (world.victim, self.reflection(&request)),
+            Script::Spoofer => return self.spoof(world, to, time_s),
+            Script::Recurser => {
+                let kind = [Kind::FindNode, Kind::FindValue][below(&mut self.rng, 2)];
+                let cookie = if below(&mut self.rng, 2) == 0 { 0 } else { tx_id };
+                let len_min = below(&mut self.rng, 1_232);
+                let flags = Flags::RECURSE;
+                (self.invented(), Letter { flags, cookie, len_min, ..request(kind) })
+            }
+            Script::Forwarder => {
+                let forward = Forward {
+                    tx_id: tx_id.into(),
+                    stamp: self.rng.next_u64().into(),
+                    origin: world.victim,
+                    hops: Forward::HOPS_MAX,
+                    reserved: 0,
+                    epoch_s: time_s.into(),
+                };
+                let flags = Flags::FORWARD;
+                let kind = [Kind::FindNode, Kind::FindValue][below(&mut self.rng, 2)];
+                (member.endpoint, Letter { flags, forward: Some(forward), ..request(kind) })
+            }
+            Script::StorageFlood => {
+                return self.flood(world, u32::try_from(at).unwrap_or(0), to, &request(Kind::Ping));
+            }
+            Script::Flusher => {
+                let port = u16::try_from(1_024 + below(&mut self.rng, 60_000)).unwrap_or(PORT);
+                let from = Endpoint { port: port.into(), ..member.endpoint };
+                let id = self.id_at(world, &from);
+                let ping = Letter::request(Kind::Ping, tx_id, id, id, time_s);
+                (from, Letter { len_min: HELLO_LEN, ..ping })
+            }
+            _ => {
+                let ping = Letter::request(Kind::Ping, tx_id, member.id, member.id, time_s);
+                (member.endpoint, Letter { len_min: HELLO_LEN, ..ping })
+            }
+        };
+        self.send(world, from, to, letter.bytes());
+    }
+
+    /// Answers what reached one of its hosts.
+    pub(crate) fn reached(&mut self, world: &mut World, member: u32, datagram: &Datagram) {
+        let Some(own) = self.members.get(member as usize).copied() else { return };
+        let Ok(message) = Message::parse(&datagram.bytes) else { return };
+        let head = message.head;
+        if head.is_reply() {
+            let is_welcome = self.plan.kind == Script::StorageFlood && head.cookie.get() != 0;
+            if is_welcome && self.cookies.len() < COOKIES_MAX {
+                let given = (head.sender, head.cookie.get());
+                self.cookies.insert((member, ip_of(&datagram.from)), given);
+            }
+            return;
+        }
+        let id = match self.plan.kind {
+            Script::Flusher => self.id_at(world, &datagram.to),
+            Script::Colluder if datagram.to.port.get() != PORT => {
+                invented_id(&head.target, u64::from(datagram.to.port.get()), &datagram.to)
+            }
+            _ => own.id,
+        };
+        let named = match message.kind {
+            Kind::Ping => Vec::new(),
+            Kind::FindNode | Kind::FindValue => match self.lie(world, head) {
+                Some(named) => named,
+                None => return,
+            },
+            Kind::Store if self.plan.kind != Script::Dropper => Vec::new(),
+            _ => return,
+        };
+        let reply = Letter::reply(head, message.kind, id, datagram.from);
+        let bytes = Letter { contacts: &named, ..reply }.bytes();
+        self.send(world, datagram.to, datagram.from, bytes);
+    }
+
+    /// Whom a reply to a FIND names; nothing: no reply.
+    fn lie(&mut self, world: &World, asked: &Head) -> Option<Vec<Contact>> {
+        let target = asked.target;
+        let mut named: Vec<Contact> = match self.plan.kind {
+            Script::Poisoner => {
+                let made: Vec<_> = (0..NAMED).map(|_| self.invented()).collect();
+                made.iter().map(|at| Contact::new(self.near(&target), *at)).collect()
+            }
+            Script::Accuser => {
+                (0..NAMED).map(|_| Contact::new(self.near(&target), world.victim)).collect()
+            }
+            Script::Colluder => (0..NAMED)
+                .map(|_| {
+                    let fellow = self.members[below(&mut self.rng, self.members.len())];
+                    let port = u16::try_from(5_000 + below(&mut self.rng, 16)).unwrap_or(PORT);
+                    let at = Endpoint { port: port.into(), ..fellow.endpoint };
+                    Contact::new(invented_id(&target, u64::from(port), &at), at)
+                })
+                .collect(),
+            Script::Sybil | Script::Eclipse => (0..NAMED)
+                .map(|_| {
+                    let fellow = self.members[below(&mut self.rng, self.members.len())];
+                    Contact::new(fellow.id, fellow.endpoint)
+                })
+                .collect(),
+            _ => return None,
+        };
+        named.sort_by_key(|contact| contact.id.distance(&target));
+        named.dedup_by_key(|contact| contact.id);
+        Some(named)
+    }
+
+    /// A request in the victim's name, of a kind and length of its own.
+    fn reflection<'l>(&mut self, request: &impl Fn(Kind) -> Letter<'l>) -> Letter<'l> {
+        let kinds = [Kind::Ping, Kind::FindNode, Kind::FindValue, Kind::Store];
+        let kind = kinds[below(&mut self.rng, kinds.len())];
+        let cookie = if below(&mut self.rng, 4) == 0 { self.rng.next_u64() } else { 0 };
+        let flags = if below(&mut self.rng, 4) == 0 { Flags::RECURSE } else { Flags::default() };
+        let len_min = if below(&mut self.rng, 2) == 0 { 0 } else { below(&mut self.rng, 1_232) };
+        Letter { cookie, flags, len_min, ..request(kind) }
+    }
+
+    /// A reply that nobody asked for, or one to a transaction that was guessed, in the name
+    /// of a random node.
+    fn spoof(&mut self, world: &mut World, to: Endpoint, time_s: u32) {
+        let Some(named) = world.random_live() else { return };
+        let (id, from) = {
+            let place = &world.places[named as usize];
+            (place.id, place.endpoint)
+        };
+        let lie: Vec<Contact> = (0..NAMED)
+            .map(|_| Contact::new(self.rng.id(), self.invented()))
+            .collect();
+        let kind = [Kind::Ping, Kind::FindNode][below(&mut self.rng, 2)];
+        let tx_id = self.rng.next_u64() & 0x00ff_ffff_ffff_0003;
+        let target = self.rng.id();
+        let contacts = if kind == Kind::Ping { &[][..] } else { &lie };
+        let sender = if below(&mut self.rng, 2) == 0 { id } else { self.rng.id() };
+        let letter = Letter {
+            flags: Flags::REPLY,
+            cookie: self.rng.next_u64(),
+            observed: to,
+            contacts,
+            ..Letter::request(kind, tx_id, target, sender, time_s)
+        };
+        self.send(world, from, to, letter.bytes());
+    }
+
+    /// A random value for a node whose cookie is known, else a PING that asks for one.
+    fn flood(&mut self, world: &mut World, at: u32, to: Endpoint, ping: &Letter<'_>) {
+        let member = self.members[at as usize];
+        let known = self.cookies.get(&(at, ip_of(&to))).copied();
+        let bytes = match known {
+            Some((_, cookie)) => {
+                let mut value = vec![0; FLOOD_LEN];
+                value[..8].copy_from_slice(&self.rng.next_u64().to_le_bytes());
+                let key = key_of_value(&value);
+                let (sender, tx_id) = (member.id, ping.tx_id);
+                let store = Letter::request(Kind::Store, tx_id, key, sender, ping.time_s);
+                Letter { cookie, value: &value, ..store }.bytes()
+            }
+            None => Letter { sender: member.id, target: member.id, ..ping.clone() }.bytes(),
+        };
+        self.send(world, member.endpoint, to, bytes);
+    }
+
+    fn send(&mut self, world: &mut World, from: Endpoint, to: Endpoint, bytes: Vec<u8>) {
+        self.sent += 1;
+        // Counted apart from what honest nodes send from the same address.
+        let count = 1 << 63 | u64::from(self.number) << 48 | self.sent;
+        world.send(Datagram { from, to, bytes }, count);
+    }
+
+    /// An address that nobody has.
+    fn invented(&mut self) -> Endpoint {
+        let bits = self.rng.next_u64().to_le_bytes();
+        let ip = Ipv4Addr::new(30 + bits[0] % 3, bits[1], bits[2], bits[3] | 1);
+        endpoint(ip, PORT)
+    }
+
+    /// An id that shares about 60 bits with `target`.
+    fn near(&mut self, target: &Id) -> Id {
+        invented_id(target, self.rng.next_u64(), &Endpoint::NONE)
+    }
+
+    /// The id that a flusher's host has at this port.
+    fn id_at(&self, world: &World, at: &Endpoint) -> Id {
+        let bits = |part: u64| {
+            let place = u64::from(ip_of(at)) << 16 | u64::from(at.port.get());
+            world.draws.bits(Purpose::Sequence, place, 100 + part)
+        };
+        let mut id = Id::ZERO;
+        for (chunk, part) in id.0.chunks_mut(8).zip(0..) {
+            let drawn = bits(part).to_le_bytes();
+            chunk.copy_from_slice(&drawn[..chunk.len()]);
+        }
+        id
+    }
+}
+
+/// An id next to `target` that follows from the rest, so that whoever is asked for it by
+/// way of `target` knows which one it is said to have.
+fn invented_id(target: &Id, number: u64, at: &Endpoint) -> Id {
+    let bits = crate::random::next(number ^ u64::from(ip_of(at)) << 20) >> 4;
+    let mut id = *target;
+    for (byte, with) in id.0[8..16].iter_mut().zip(bits.to_be_bytes()) {
+        *byte ^= with;
+    }
+    id
+}
+
+const _: () = assert!(HOSTS_MAX < 256);

@@ -1,0 +1,191 @@
+//! What a run measured.
+
+use serde::Serialize;
+
+/// Makes [`Figures`] and the list of its numbers from one list of fields.
+macro_rules! figures {
+    ($($(#[$doc:meta])* $name:ident: $kind:ty = $default:expr,)*) => {
+        /// What a run measured. What was not measured is not a number (`null` in JSON).
+        #[derive(Clone, Debug, Serialize)]
+        pub struct Figures {
+            $($(#[$doc])* pub $name: $kind,)*
+            /// SHA-256 over every datagram sent, in order: time, from, to, length, bytes.
+            pub digest: String,
+            /// Seconds that the run took on this machine.
+            pub elapsed_s: f64,
+        }
+
+        impl Default for Figures {
+            fn default() -> Self {
+                Self { $($name: $default,)* digest: String::new(), elapsed_s: f64::NAN }
+            }
+        }
+
+        impl Figures {
+            /// The names of all figures that a pass line may use.
+            #[must_use]
+            pub fn names() -> Vec<&'static str> {
+                vec![$(stringify!($name)),*]
+            }
+
+            /// The figure with this name.
+            #[must_use]
+            pub fn by_name(&self, name: &str) -> Option<f64> {
+                match name {
+                    $(stringify!($name) => Some(self.$name.number()),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+trait Number {
+    fn number(self) -> f64;
+}
+
+impl Number for u64 {
+    fn number(self) -> f64 {
+        self as f64
+    }
+}
+
+impl Number for f64 {
+    fn number(self) -> f64 {
+        self
+    }
+}
+
+figures! {
+    /// The seed.
+    seed: u64 = 0,
+    /// Honest nodes at the start.
+    nodes: u64 = 0,
+    /// Contacts in a bucket and a reply.
+    k: u64 = 0,
+    /// Requests of a lookup in flight.
+    alpha: u64 = 0,
+    /// Bits that far buckets are split by.
+    b: u64 = 0,
+    /// Lookups begun.
+    lookups: u64 = 0,
+    /// Discovery depth of the closest node that answered, over lookups that ended.
+    hops_mean: f64 = f64::NAN,
+    /// Its 99th percentile.
+    hops_p99: f64 = f64::NAN,
+    /// Time of a lookup in mean round trips.
+    rounds_mean: f64 = f64::NAN,
+    /// Requests of a lookup.
+    messages_mean: f64 = f64::NAN,
+    /// Share of all lookups in which the closest live node answered.
+    closest_found: f64 = f64::NAN,
+    /// Share of the true k closest live nodes among the k found.
+    overlap_k: f64 = f64::NAN,
+    /// Share of the gets of stored values that found nothing.
+    values_lost: f64 = f64::NAN,
+    /// Memory of the process at the end, in bytes, per honest node.
+    bytes_per_node: f64 = f64::NAN,
+    /// Lookups that never ended.
+    lookups_unfinished: u64 = 0,
+    /// Time of a lookup, in milliseconds.
+    lookup_ms_mean: f64 = f64::NAN,
+    /// Its 99th percentile.
+    lookup_ms_p99: f64 = f64::NAN,
+    /// Members of a routing table.
+    contacts_mean: f64 = f64::NAN,
+    /// Values put.
+    values_put: u64 = 0,
+    /// Of them those that at least one node acknowledged.
+    values_stored: u64 = 0,
+    /// Gets of stored values.
+    gets: u64 = 0,
+    /// Gets that brought another value than the one put.
+    values_wrong: u64 = 0,
+    /// Honest nodes that run at the end.
+    nodes_live: u64 = 0,
+    /// Nodes that died during the run.
+    deaths: u64 = 0,
+    /// Datagrams sent, by whomever.
+    datagrams: u64 = 0,
+    /// Bytes of UDP payload sent by honest nodes, per node.
+    bytes_sent_per_node: f64 = f64::NAN,
+    /// Most members of one table that share a /24.
+    per_subnet_in_table: u64 = 0,
+    /// Share of adversaries among the members of tables.
+    adversaries_in_tables: f64 = f64::NAN,
+    /// Share of honest nodes in the table of the node that is the adversaries' one target.
+    target_honest: f64 = f64::NAN,
+    /// Live honest nodes that lost their place in a table since the adversaries began.
+    live_evicted: u64 = 0,
+    /// Datagrams that honest nodes sent to the victim.
+    victim_datagrams: u64 = 0,
+    /// Most that one honest node sent to the victim, in bytes per byte it got in its name.
+    amplification: f64 = 0.0,
+    /// Requests of honest nodes to hosts that adversaries invented.
+    invented_asked: u64 = 0,
+    /// Most bytes of values held by one node.
+    store_bytes_max: u64 = 0,
+    /// Replies that no honest node had asked for.
+    replies_unmatched: u64 = 0,
+    /// Most lookups and commands under way in one node at once.
+    operations_max: u64 = 0,
+    /// Most good contacts that one running node lacks, of those it had before its outage.
+    outage_lost: f64 = f64::NAN,
+    /// Simulated seconds, the building of the network included.
+    simulated_s: f64 = f64::NAN,
+}
+
+/// The mean of some numbers; not a number of none.
+pub(crate) fn mean(numbers: impl Iterator<Item = f64>) -> f64 {
+    let (mut sum, mut count) = (0.0, 0_u64);
+    for number in numbers {
+        sum += number;
+        count += 1;
+    }
+    sum / count as f64
+}
+
+/// The `share` quantile of some numbers, by rank; not a number of none.
+pub(crate) fn quantile(mut numbers: Vec<f64>, share: f64) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    let last = numbers.len().saturating_sub(1);
+    let rank = (share * numbers.len() as f64).ceil();
+    let at = usize::try_from(crate::random::whole(rank)).unwrap_or(last);
+    numbers.get(at.saturating_sub(1).min(last)).copied().unwrap_or(f64::NAN)
+}
+
+/// One lookup of a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// When it began, in seconds after the network stood.
+    pub at_s: f64,
+    /// Who looked.
+    pub origin: String,
+    /// For what.
+    pub target: String,
+    /// Whether it ended.
+    pub is_done: bool,
+    /// Discovery depth of the closest node that answered.
+    pub hops: u8,
+    /// Requests sent.
+    pub messages: u32,
+    /// How long it took, in milliseconds.
+    pub elapsed_ms: f64,
+    /// Whether the closest live node answered.
+    pub closest_found: bool,
+    /// Share of the true k closest among the k found.
+    pub overlap_k: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_by_rank() {
+        let numbers: Vec<f64> = (1..=100).rev().map(f64::from).collect();
+        assert!((quantile(numbers.clone(), 0.99) - 99.0).abs() < 1e-9);
+        assert!((quantile(numbers, 0.5) - 50.0).abs() < 1e-9);
+        assert!(quantile(Vec::new(), 0.5).is_nan());
+    }
+}

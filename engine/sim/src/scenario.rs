@@ -1,0 +1,607 @@
+//! What is simulated: one TOML file, every key with its unit, range and default.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use crate::address::HOSTS_MAX;
+use crate::expect::Expectation;
+use crate::settings::Settings;
+
+/// Nodes of one run, at most.
+pub const NODES_MAX: u32 = 1_000_000;
+/// Lookups, puts and gets of one run, at most, each.
+pub const WORK_MAX: u32 = 1_000_000;
+/// Simulated seconds of one run, at most: 30 days.
+pub const DURATION_S_MAX: u64 = 30 * 86_400;
+/// Adversary groups, partitions, outages and clock steps, at most, each.
+pub const PLANS_MAX: usize = 16;
+
+/// Everything that one run is made from, apart from its seed. Times are seconds after the
+/// network stands.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Scenario {
+    /// What the scenario shows, in a sentence.
+    pub claim: String,
+    /// Honest nodes at the start: 2 to 1,000,000.
+    pub nodes: u32,
+    /// How the network comes to be.
+    pub network: Network,
+    /// Contacts in a bucket, a reply and a STORE set: 1 to 20.
+    pub k: u8,
+    /// Requests of a lookup in flight: 1 to 20.
+    pub alpha: u8,
+    /// Bits that a bucket away from the own id is split by: 1 to 5.
+    pub b: u8,
+    /// Honest nodes in one /24: 1 to 250.
+    pub nodes_per_subnet: u32,
+    /// Seconds that are simulated after the network stands: 1 to 2,592,000.
+    pub duration_s: u64,
+    /// Whether the network shares a key, so that clocks matter.
+    pub keyed: bool,
+    /// Share of the nodes that is dead from the start, in a perfect network.
+    pub stale: f64,
+    /// Share of the honest nodes that is reached only by those it sent to within 60 s.
+    pub nat: f64,
+    /// Whether invariants are checked at every step; by default in debug builds.
+    pub checks: bool,
+    /// Share of the datagrams that is lost.
+    pub loss: f64,
+    /// Share that arrives twice.
+    pub duplication: f64,
+    /// Share that is held up by up to four mean delays, so that others overtake it.
+    pub reordering: f64,
+    /// How long a datagram is on its way.
+    pub latency: Latency,
+    /// Settings of every node's core, by name.
+    pub node: BTreeMap<String, Value>,
+    /// How nodes enter, where the network is built by joining.
+    pub join: Joining,
+    /// How nodes come and go; not at all if left out.
+    pub churn: Option<Churn>,
+    /// What is looked for among nodes.
+    pub lookups: Lookups,
+    /// What is stored and looked for again.
+    pub values: Values,
+    /// Who means harm.
+    pub adversary: Vec<Adversary>,
+    /// When the network falls apart and heals.
+    pub partition: Vec<Partition>,
+    /// When nodes lose their own connection.
+    pub outage: Vec<Outage>,
+    /// When clocks jump.
+    pub clock_step: Vec<ClockStep>,
+    /// Pass lines.
+    pub expect: Vec<String>,
+}
+
+impl Default for Scenario {
+    fn default() -> Self {
+        Self {
+            claim: String::new(),
+            nodes: 1_000,
+            network: Network::Perfect,
+            k: 20,
+            alpha: 3,
+            b: 1,
+            nodes_per_subnet: 1,
+            duration_s: 60,
+            keyed: false,
+            stale: 0.0,
+            nat: 0.0,
+            checks: cfg!(debug_assertions),
+            loss: 0.0,
+            duplication: 0.0,
+            reordering: 0.0,
+            latency: Latency::default(),
+            node: BTreeMap::new(),
+            join: Joining::default(),
+            churn: None,
+            lookups: Lookups::default(),
+            values: Values::default(),
+            adversary: Vec::new(),
+            partition: Vec::new(),
+            outage: Vec::new(),
+            clock_step: Vec::new(),
+            expect: Vec::new(),
+        }
+    }
+}
+
+/// How the network comes to be.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// Every table holds min(k, all) random contacts of each range that it has a bucket for.
+    Perfect,
+    /// One node after another enters through random earlier ones.
+    Join,
+}
+
+/// One way of a datagram between two hosts, the same both ways.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Latency {
+    /// The shortest, in milliseconds.
+    pub min_ms: f64,
+    /// The mean over all pairs, in milliseconds.
+    pub mean_ms: f64,
+    /// How pairs differ.
+    pub distribution: Distribution,
+}
+
+impl Default for Latency {
+    fn default() -> Self {
+        Self { min_ms: 5.0, mean_ms: 40.0, distribution: Distribution::Exponential }
+    }
+}
+
+/// How the latencies of pairs differ.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum Distribution {
+    /// Each pair has the mean.
+    Constant,
+    /// Between the minimum and as far above the mean.
+    Uniform,
+    /// The minimum and an exponentially distributed rest, cut at ten means.
+    Exponential,
+}
+
+/// How nodes enter.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Joining {
+    /// Earlier nodes that a newcomer is told of: 1 to 16.
+    pub through: u32,
+    /// Nodes that enter at the same time: 1 to 64.
+    pub at_once: u32,
+    /// Seconds of rest after the last one has entered: 0 to 2,592,000.
+    pub rest_s: u64,
+}
+
+impl Default for Joining {
+    fn default() -> Self {
+        Self { through: 3, at_once: 1, rest_s: 10 }
+    }
+}
+
+/// How nodes come and go. Each dead one is followed by a new one, so that the number stays.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Churn {
+    /// Mean session, in seconds.
+    pub mean_s: f64,
+    /// Weibull shape of sessions; 1: exponential.
+    pub shape: f64,
+    /// Mean time from an end to the next begin, in seconds.
+    pub pause_s: f64,
+    /// Share of ends that is a leave, with hand-over, instead of a crash.
+    pub leave: f64,
+    /// Whether the next one is the same node, with the same id and address and an empty
+    /// memory, or a new one.
+    pub same: bool,
+    /// When it begins, in seconds.
+    pub from_s: u64,
+    /// When it ends; 0: with the run.
+    pub until_s: u64,
+}
+
+impl Default for Churn {
+    fn default() -> Self {
+        Self {
+            mean_s: 3_600.0,
+            shape: 1.0,
+            pause_s: 10.0,
+            leave: 0.0,
+            same: false,
+            from_s: 0,
+            until_s: 0,
+        }
+    }
+}
+
+/// What is looked for among nodes.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Lookups {
+    /// How many; each by a random live node.
+    pub count: u32,
+    /// The first begins then.
+    pub from_s: u64,
+    /// The last begins then; 0: five seconds before the run ends.
+    pub until_s: u64,
+    /// Which targets.
+    pub targets: Targets,
+    /// Leading bits that a `near` target shares with a random node's id: 1 to 159.
+    pub near_bits: u8,
+    /// Different targets of `zipf`: 1 to 65,536.
+    pub zipf_targets: u32,
+}
+
+impl Default for Lookups {
+    fn default() -> Self {
+        Self {
+            count: 0,
+            from_s: 0,
+            until_s: 0,
+            targets: Targets::Uniform,
+            near_bits: 32,
+            zipf_targets: 256,
+        }
+    }
+}
+
+/// Which targets.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum Targets {
+    /// Random ids.
+    Uniform,
+    /// Ids near those of random nodes.
+    Near,
+    /// A fixed set of random ids, the n-th with a share of 1/n.
+    Zipf,
+}
+
+/// What is stored and looked for again.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Values {
+    /// How many.
+    pub count: u32,
+    /// Bytes of each: 8 to 1000.
+    pub size: u32,
+    /// How they prove themselves.
+    pub proof: Proof,
+    /// Seconds that each has to live: 1 to 86,400.
+    pub lifetime_s: u32,
+    /// The first is put then.
+    pub put_from_s: u64,
+    /// And the last then.
+    pub put_until_s: u64,
+    /// Publishers put their values again after so many seconds; 0: never.
+    pub republish_s: u64,
+    /// Times that each is looked for, by random live nodes: 0 to 64.
+    pub gets: u32,
+    /// The first is looked for then.
+    pub get_from_s: u64,
+    /// The last is looked for then; 0: five seconds before the run ends.
+    pub get_until_s: u64,
+}
+
+impl Default for Values {
+    fn default() -> Self {
+        Self {
+            count: 0,
+            size: 100,
+            proof: Proof::Immutable,
+            lifetime_s: 86_400,
+            put_from_s: 0,
+            put_until_s: 10,
+            republish_s: 0,
+            gets: 1,
+            get_from_s: 20,
+            get_until_s: 0,
+        }
+    }
+}
+
+/// How values prove themselves.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum Proof {
+    /// The key is the hash.
+    Immutable,
+    /// Each has a publisher's signature.
+    Signed,
+}
+
+/// Who means harm: a group of hosts that follow one script.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Adversary {
+    /// Which script.
+    pub kind: Script,
+    /// Hosts, each with an id and an address of its own: 1 to 100,000.
+    #[serde(default)]
+    pub count: u32,
+    /// Or how many, as a share of the honest nodes.
+    #[serde(default)]
+    pub share: f64,
+    /// Hosts in one /24: 1 to 250.
+    #[serde(default = "one")]
+    pub per_subnet: u32,
+    /// Whether they stand in the tables that a perfect network begins with.
+    #[serde(default)]
+    pub known: bool,
+    /// Datagrams that the group sends by itself, a second, up to 100,000; 0: none.
+    #[serde(default)]
+    pub rate_per_s: u32,
+    /// It begins then.
+    #[serde(default)]
+    pub from_s: u64,
+    /// It ends then; 0: with the run.
+    #[serde(default)]
+    pub until_s: u64,
+    /// Whether all of it goes to one node, instead of to random ones.
+    #[serde(default)]
+    pub one_target: bool,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// What an adversary does.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum Script {
+    /// Answers PING, and nothing else.
+    Dropper,
+    /// Names hosts that do not exist, nearer to the target than any.
+    Poisoner,
+    /// Names the victim, an address that asked for nothing, under ids near the target.
+    Accuser,
+    /// Answers as any id: names itself under invented ids next to the target.
+    Colluder,
+    /// Pings honest nodes from random ids, to be inserted; names its own kind.
+    Sybil,
+    /// Pings one node from ids near its own, and names its own kind.
+    Eclipse,
+    /// Pings honest nodes from ever new ids, to displace what is in their tables.
+    Flusher,
+    /// Requests of every kind and length in the victim's name.
+    Reflector,
+    /// Replies to honest nodes with guessed transactions, endpoints and ids.
+    Spoofer,
+    /// Stores random values wherever it gets a cookie.
+    StorageFlood,
+    /// Asks for lookups in the name of addresses that never asked.
+    Recurser,
+    /// Sends requests that look forwarded on the victim's behalf.
+    Forwarder,
+}
+
+/// The network in two parts that do not hear each other.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Partition {
+    /// It falls apart then.
+    pub from_s: u64,
+    /// It heals then.
+    pub until_s: u64,
+    /// Share of the hosts in the smaller part.
+    pub share: f64,
+}
+
+/// Nodes that hear and reach nobody for a while.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outage {
+    /// It begins then.
+    pub from_s: u64,
+    /// It ends then.
+    pub until_s: u64,
+    /// How many random nodes.
+    pub nodes: u32,
+}
+
+/// Clocks of the day that jump; intervals are not touched.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClockStep {
+    /// It happens then.
+    pub at_s: u64,
+    /// By how many seconds: -86,400 to 86,400.
+    pub by_s: i64,
+    /// Share of the nodes whose clock jumps.
+    pub share: f64,
+}
+
+/// Why a scenario cannot be run: which key, and what is allowed.
+#[derive(Clone, Debug)]
+pub struct ScenarioError(pub String);
+
+impl fmt::Display for ScenarioError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for ScenarioError {}
+
+impl Scenario {
+    /// Reads a scenario, then sets each of `overrides` (`key=value`, dotted keys reach into
+    /// tables: `latency.mean_ms=20`; `adversary.0.share=0.1` into a list).
+    ///
+    /// # Errors
+    /// [`ScenarioError`]: the line and key of the file, or the override, and what is allowed.
+    pub fn parse(text: &str, overrides: &[String]) -> Result<Self, ScenarioError> {
+        let error = |error: toml::de::Error| ScenarioError(error.to_string().trim_end().into());
+        let mut scenario: Self = toml::from_str(text).map_err(error)?;
+        if !overrides.is_empty() {
+            let mut table: Table = toml::from_str(text).map_err(error)?;
+            for word in overrides {
+                set(&mut table, word)?;
+                scenario = table.clone().try_into().map_err(|error: toml::de::Error| {
+                    let why = error.to_string();
+                    ScenarioError(format!("--set {word}: {}", why.trim_end()))
+                })?;
+            }
+        }
+        scenario.check()?;
+        Ok(scenario)
+    }
+
+    /// The pass lines, read.
+    pub(crate) fn expectations(&self) -> Result<Vec<Expectation>, ScenarioError> {
+        self.expect.iter().map(|line| Expectation::parse(line)).collect()
+    }
+
+    fn check(&self) -> Result<(), ScenarioError> {
+        let Latency { min_ms, mean_ms, .. } = self.latency;
+        within("nodes", self.nodes, 2, NODES_MAX)?;
+        within("k", self.k, 1, 20)?;
+        within("alpha", self.alpha, 1, 20)?;
+        within("b", self.b, 1, 5)?;
+        within("nodes_per_subnet", self.nodes_per_subnet, 1, HOSTS_MAX)?;
+        within("duration_s", self.duration_s, 1, DURATION_S_MAX)?;
+        within("latency.min_ms", min_ms, 0.01, 10_000.0)?;
+        within("latency.mean_ms", mean_ms, min_ms, 10_000.0)?;
+        within("join.through", self.join.through, 1, 16)?;
+        within("join.at_once", self.join.at_once, 1, 64)?;
+        within("join.rest_s", self.join.rest_s, 0, DURATION_S_MAX)?;
+        within("lookups.count", self.lookups.count, 0, WORK_MAX)?;
+        within("lookups.near_bits", self.lookups.near_bits, 1, 159)?;
+        within("lookups.zipf_targets", self.lookups.zipf_targets, 1, 65_536)?;
+        within("values.count", self.values.count, 0, WORK_MAX)?;
+        within("values.size", self.values.size, 8, 1_000)?;
+        within("values.lifetime_s", self.values.lifetime_s, 1, 86_400)?;
+        within("values.gets", self.values.gets, 0, 64)?;
+        within("values.republish_s", self.values.republish_s, 0, DURATION_S_MAX)?;
+        let shares =
+            [("loss", self.loss), ("duplication", self.duplication), ("stale", self.stale)];
+        for (key, share) in shares.into_iter().chain([("reordering", self.reordering)]) {
+            within(key, share, 0.0, 0.95)?;
+        }
+        within("nat", self.nat, 0.0, 1.0)?;
+        let ends = [
+            ("lookups.until_s", self.lookups.from_s, self.lookups.until_s),
+            ("values.get_until_s", self.values.get_from_s, self.values.get_until_s),
+            ("values.put_until_s", self.values.put_from_s, self.values.put_until_s),
+        ];
+        for (key, from_s, until_s) in ends {
+            let is_default = until_s == 0 && key != "values.put_until_s";
+            if !is_default {
+                within(key, until_s, from_s, self.duration_s.max(from_s))?;
+            }
+        }
+        if let Some(churn) = &self.churn {
+            within("churn.mean_s", churn.mean_s, 1.0, 1e9)?;
+            within("churn.shape", churn.shape, 0.2, 10.0)?;
+            within("churn.pause_s", churn.pause_s, 0.0, 1e9)?;
+            within("churn.leave", churn.leave, 0.0, 1.0)?;
+        }
+        for (at, one) in self.adversary.iter().enumerate() {
+            let key = |name: &str| format!("adversary.{at}.{name}");
+            within(&key("count"), one.count, 0, 100_000)?;
+            within(&key("share"), one.share, 0.0, 10.0)?;
+            within(&key("per_subnet"), one.per_subnet, 1, HOSTS_MAX)?;
+            within(&key("rate_per_s"), one.rate_per_s, 0, 100_000)?;
+            if one.count == 0 && one.share == 0.0 {
+                return Err(ScenarioError(format!("{} or share must be given", key("count"))));
+            }
+        }
+        for (at, one) in self.partition.iter().enumerate() {
+            within(&format!("partition.{at}.share"), one.share, 0.0, 1.0)?;
+            within(&format!("partition.{at}.until_s"), one.until_s, one.from_s, DURATION_S_MAX)?;
+        }
+        for (at, one) in self.outage.iter().enumerate() {
+            within(&format!("outage.{at}.until_s"), one.until_s, one.from_s, DURATION_S_MAX)?;
+        }
+        for (at, one) in self.clock_step.iter().enumerate() {
+            within(&format!("clock_step.{at}.share"), one.share, 0.0, 1.0)?;
+            within(&format!("clock_step.{at}.by_s"), one.by_s, -86_400, 86_400)?;
+        }
+        let plans = [
+            ("adversary", self.adversary.len()),
+            ("partition", self.partition.len()),
+            ("outage", self.outage.len()),
+            ("clock_step", self.clock_step.len()),
+        ];
+        for (key, len) in plans {
+            within(&format!("how many {key}"), len, 0, PLANS_MAX)?;
+        }
+        Settings::of(self)?;
+        self.expectations().map(|_| ())
+    }
+}
+
+pub(crate) fn within<T: PartialOrd + fmt::Display>(
+    key: &str,
+    value: T,
+    min: T,
+    max: T,
+) -> Result<(), ScenarioError> {
+    if value >= min && value <= max {
+        return Ok(());
+    }
+    Err(ScenarioError(format!("{key} must be {min} to {max}, not {value}")))
+}
+
+/// Sets one `key=value` in a table.
+fn set(table: &mut Table, word: &str) -> Result<(), ScenarioError> {
+    let wrong = |why: &str| ScenarioError(format!("--set {word}: {why}"));
+    let (key, text) = word.split_once('=').ok_or_else(|| wrong("must be KEY=VALUE"))?;
+    // What is no TOML value of its own is a word.
+    let read = toml::from_str::<Table>(&format!("value = {text}"));
+    let value = read.ok().and_then(|mut read| read.remove("value"));
+    let value = value.unwrap_or_else(|| Value::String(text.to_owned()));
+    let mut keys = key.split('.').peekable();
+    let first = keys.next().ok_or_else(|| wrong("has no key"))?;
+    let fresh = || Value::Table(Table::new());
+    if keys.peek().is_none() {
+        table.insert(first.to_owned(), value);
+        return Ok(());
+    }
+    let mut at = table.entry(first).or_insert_with(fresh);
+    while let Some(name) = keys.next() {
+        let place = match at {
+            Value::Table(inner) => inner.entry(name).or_insert_with(fresh),
+            Value::Array(list) => {
+                let index: Option<usize> = name.parse().ok();
+                let len = list.len();
+                index
+                    .and_then(|index| list.get_mut(index))
+                    .ok_or_else(|| wrong(&format!("{name} must be a number below {len}")))?
+            }
+            _ => return Err(wrong(&format!("nothing stands below the key before {name}"))),
+        };
+        if keys.peek().is_none() {
+            *place = value;
+            return Ok(());
+        }
+        at = place;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str, overrides: &[&str]) -> String {
+        let overrides: Vec<String> = overrides.iter().map(|word| (*word).to_owned()).collect();
+        Scenario::parse(text, &overrides).expect_err(text).to_string()
+    }
+
+    #[test]
+    fn mistakes_are_refused_with_key_line_and_what_is_allowed() {
+        let unknown = error("nodes = 10\nnodez = 3\n", &[]);
+        assert!(unknown.contains("line 2") && unknown.contains("nodez"), "{unknown}");
+        assert!(unknown.contains("`nodes`"), "{unknown}");
+        let range = error("k = 21\n", &[]);
+        assert_eq!(range, "k must be 1 to 20, not 21");
+        let setting = error("[node]\nspeed = 3\n", &[]);
+        assert!(setting.contains("node.speed") && setting.contains("contacts_max"), "{setting}");
+        let set = error("k = 8\n", &["latency.mean=3"]);
+        assert!(set.contains("--set latency.mean=3") && set.contains("mean_ms"), "{set}");
+        let line = error("expect = [\"hops_mean about 3\"]\n", &[]);
+        assert!(line.contains("hops_mean about 3") && line.contains("within"), "{line}");
+    }
+
+    #[test]
+    fn an_override_reaches_tables_and_lists() {
+        let text = "nodes = 5\n[[adversary]]\nkind = \"dropper\"\nshare = 0.5\n";
+        let words = ["nodes=7", "adversary.0.share=0.25", "node.contacts_max=99", "network=join"];
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        let read = Scenario::parse(text, &words).unwrap();
+        assert_eq!((read.nodes, read.network), (7, Network::Join));
+        assert!((read.adversary[0].share - 0.25).abs() < 1e-12);
+        assert_eq!(Settings::of(&read).unwrap().config.contacts_max, 99);
+    }
+}

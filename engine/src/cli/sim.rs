@@ -1,0 +1,145 @@
+//! The simulator on a terminal.
+
+use std::fs;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use kdht_sim::{Figures, Outcome, RunError, Scenario, run};
+use serde_json::{Value as Json, json};
+
+use super::Failure;
+use super::args::SimArgs;
+use super::show;
+
+pub(crate) fn sim(args: &SimArgs) -> Result<(), Failure> {
+    let path = args.scenario.display();
+    let text = fs::read_to_string(&args.scenario)
+        .map_err(|error| Failure::Misuse(format!("{path}: {error}")))?;
+    let scenario = Scenario::parse(&text, &args.set)
+        .map_err(|error| Failure::Misuse(format!("{path}: {error}")))?;
+    let seed = match args.seed {
+        Some(seed) => seed,
+        // Small enough to be typed again.
+        None => u64::from_le_bytes(kdht::entropy().map_err(Failure::failed)?) >> 32,
+    };
+    match args.seeds {
+        Some(count) => many(args, &scenario, seed, count),
+        None => one(args, &scenario, seed),
+    }
+}
+
+fn one(args: &SimArgs, scenario: &Scenario, seed: u64) -> Result<(), Failure> {
+    // The bar shows itself on a terminal only.
+    let bar = bar(0);
+    let outcome = run(scenario, seed, args.trace, &mut |what, done, of| {
+        bar.set_message(what);
+        bar.set_length(of);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    let outcome = outcome.map_err(|error| failed(args, seed, &error))?;
+    outcome.trace.iter().for_each(|line| show::talk(line));
+    print(&outcome.figures, args.json)?;
+    if let Some(path) = &args.report {
+        let report = json!({
+            "scenario": args.scenario.display().to_string(),
+            "claim": scenario.claim,
+            "command": again(args, seed),
+            "figures": outcome.figures,
+            "failures": outcome.failures,
+            "rows": outcome.rows,
+        });
+        fs::write(path, format!("{report}\n"))
+            .map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))?;
+    }
+    judge(args, seed, &outcome)
+}
+
+/// Runs seeds in as many threads as there are CPUs, each run in one thread.
+fn many(args: &SimArgs, scenario: &Scenario, first: u64, count: u64) -> Result<(), Failure> {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicU64::new(0);
+    let failures = Mutex::new(Vec::new());
+    let bar = bar(count);
+    bar.set_message("seeds");
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= count {
+                        return;
+                    }
+                    let seed = first.wrapping_add(number);
+                    let done = run(scenario, seed, false, &mut |_, _, _| {})
+                        .map_err(|error| failed(args, seed, &error))
+                        .and_then(|outcome| {
+                            if args.json {
+                                print(&outcome.figures, true)?;
+                            }
+                            judge(args, seed, &outcome)
+                        });
+                    bar.inc(1);
+                    if let (Err(why), Ok(mut failures)) = (done, failures.lock()) {
+                        failures.push(why.into_text());
+                    }
+                }
+            });
+        }
+    });
+    bar.finish_and_clear();
+    let failures = failures.into_inner().unwrap_or_default();
+    show::talk(&format!("{count} seeds from {first} on, {} failed", failures.len()));
+    if failures.is_empty() { Ok(()) } else { Err(Failure::Failed(failures.join("\n"))) }
+}
+
+fn bar(len: u64) -> ProgressBar {
+    let bar = ProgressBar::new(len);
+    if let Ok(style) = ProgressStyle::with_template("{msg:10} {wide_bar} {pos}/{len} {elapsed}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn failed(args: &SimArgs, seed: u64, error: &RunError) -> Failure {
+    Failure::Failed(format!("{error}\nagain with: {}", again(args, seed)))
+}
+
+fn judge(args: &SimArgs, seed: u64, outcome: &Outcome) -> Result<(), Failure> {
+    if outcome.failures.is_empty() {
+        return Ok(());
+    }
+    let lines = outcome.failures.join("\n");
+    Err(Failure::Failed(format!("{lines}\nagain with: {}", again(args, seed))))
+}
+
+/// The command that runs just this again.
+fn again(args: &SimArgs, seed: u64) -> String {
+    let set: String = args.set.iter().map(|word| format!(" --set '{word}'")).collect();
+    format!("kdht sim {} --seed {seed}{set}", args.scenario.display())
+}
+
+fn print(figures: &Figures, is_json: bool) -> Result<(), Failure> {
+    if is_json {
+        show::line(&serde_json::to_string(figures).map_err(Failure::failed)?);
+        return Ok(());
+    }
+    let Json::Object(fields) = serde_json::to_value(figures).map_err(Failure::failed)? else {
+        return Ok(());
+    };
+    // In the order of the figures, and those that were measured.
+    for name in Figures::names().into_iter().chain(["digest", "elapsed_s"]) {
+        let text = match fields.get(name) {
+            None | Some(Json::Null) => continue,
+            Some(Json::String(text)) => text.clone(),
+            Some(Json::Number(number)) if number.is_f64() => {
+                format!("{:.4}", number.as_f64().unwrap_or(f64::NAN))
+            }
+            Some(other) => other.to_string(),
+        };
+        show::line(&format!("{name:22}{text:>14}"));
+    }
+    Ok(())
+}
