@@ -86,16 +86,19 @@ impl Group {
         }
         self.target = world.random_live();
         let Some(target) = self.target else { return };
-        if self.plan.kind == Script::Eclipse {
-            let own = world.places[target as usize].id;
-            for (member, depth) in self.members.iter_mut().zip((0..20_u8).cycle()) {
-                // As many as may be under each bit of the target's id.
-                let mut id = self.rng.id();
-                for bit in 0..depth {
-                    id = id.with_bit(bit, own.bit(bit));
-                }
-                member.id = id.with_bit(depth, !own.bit(depth));
+        let depths = match self.plan.kind {
+            // As many as may be under each bit of the target's id.
+            Script::Eclipse => 0..20_u8,
+            Script::Splitter => 150..159,
+            _ => return,
+        };
+        let own = world.places[target as usize].id;
+        for (member, depth) in self.members.iter_mut().zip(depths.cycle()) {
+            let mut id = self.rng.id();
+            for bit in 0..depth {
+                id = id.with_bit(bit, own.bit(bit));
             }
+            member.id = id.with_bit(depth, !own.bit(depth));
         }
     }
 
@@ -203,7 +206,7 @@ impl Group {
                     Contact::new(invented_id(&target, u64::from(port), &at), at)
                 })
                 .collect(),
-            Script::Sybil | Script::Eclipse => (0..NAMED)
+            Script::Sybil | Script::Eclipse | Script::Splitter => (0..NAMED)
                 .map(|_| {
                     let fellow = self.members[below(&mut self.rng, self.members.len())];
                     Contact::new(fellow.id, fellow.endpoint)
@@ -237,10 +240,10 @@ impl Group {
         let lie: Vec<Contact> = (0..NAMED)
             .map(|_| Contact::new(self.rng.id(), self.invented()))
             .collect();
-        let kind = [Kind::Ping, Kind::FindNode][below(&mut self.rng, 2)];
+        let kind = [Kind::Ping, Kind::FindNode, Kind::Fault][below(&mut self.rng, 3)];
         let tx_id = self.rng.next_u64() & 0x00ff_ffff_ffff_0003;
         let target = self.rng.id();
-        let contacts = if kind == Kind::Ping { &[][..] } else { &lie };
+        let contacts = if kind == Kind::FindNode { &lie[..] } else { &[] };
         let sender = if below(&mut self.rng, 2) == 0 { id } else { self.rng.id() };
         let letter = Letter {
             flags: Flags::REPLY,

@@ -93,6 +93,10 @@ figures! {
     lookup_ms_p99: f64 = f64::NAN,
     /// Members of a routing table.
     contacts_mean: f64 = f64::NAN,
+    /// Most buckets of one table.
+    buckets_max: u64 = 0,
+    /// Most members of one table.
+    contacts_most: u64 = 0,
     /// Values put.
     values_put: u64 = 0,
     /// Of them those that at least one node acknowledged.

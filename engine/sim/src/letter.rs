@@ -2,7 +2,7 @@
 //! name.
 
 use kdht_wire::{
-    Contact, DATAGRAM_LEN_MAX, EXT_FORWARD, Emit, Endpoint, Filter, FindValueBody, Flags, Forward,
+    Contact, DATAGRAM_LEN_MAX, EXT_FORWARD, Emit, Endpoint, Fault, Filter, FindValueBody, Flags, Forward,
     Head, Id, Kind, Publisher, Record, ReplyBody, StoreBody,
 };
 use zerocopy::IntoBytes;
@@ -65,7 +65,10 @@ impl<'a> Letter<'a> {
         let Ok(mut emit) = Emit::datagram(&mut buf, head, None, usize::MAX) else {
             return Vec::new();
         };
-        if self.flags.has(Flags::REPLY) {
+        if self.kind == Kind::Fault {
+            // It wants a cookie: the code that makes an asker ask again.
+            emit.head().arg = Fault::Cookie as u8;
+        } else if self.flags.has(Flags::REPLY) {
             if self.kind == Kind::Store {
                 // Acknowledged as durably as memory.
                 emit.head().arg = 1;

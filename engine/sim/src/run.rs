@@ -425,6 +425,9 @@ impl Director {
                 bad_here += u64::from(!is_honest);
             }
             let here = node.members().count() as f64;
+            let buckets = node.fill()[0].buckets as u64;
+            figures.buckets_max = figures.buckets_max.max(buckets);
+            figures.contacts_most = figures.contacts_most.max(node.members().count() as u64);
             bad += bad_here;
             if self.groups.iter().any(|group| group.target == Some(*at)) {
                 figures.target_honest = (here - bad_here as f64) / here;

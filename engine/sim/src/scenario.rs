@@ -352,6 +352,8 @@ pub enum Script {
     Sybil,
     /// Pings one node from ids near its own, and names its own kind.
     Eclipse,
+    /// As `eclipse`, from ids that share 150 bits with the node's.
+    Splitter,
     /// Pings honest nodes from ever new ids, to displace what is in their tables.
     Flusher,
     /// Requests of every kind and length in the victim's name.

@@ -13,6 +13,10 @@ type Setting = (&'static str, u64, u64, fn(&mut Config, u64));
 /// Every key of `[node]`.
 const SETTINGS: &[Setting] = &[
     ("client", 0, 1, |c, v| c.client = v == 1),
+    ("bucket_group_max", 1, 65_535, |c, v| c.bucket_group_max = u16_of(v)),
+    ("table_group_max", 1, 65_535, |c, v| c.table_group_max = u16_of(v)),
+    ("caps_private", 0, 1, |c, v| c.caps_private = v == 1),
+    ("refresh_s", 0, 86_400, |c, v| c.refresh_s = u32_of(v)),
     ("contacts_max", 1, 65_535, |c, v| c.contacts_max = u16_of(v)),
     ("pending_max", 1, 65_535, |c, v| c.pending_max = u16_of(v)),
     ("operations_max", 1, 65_535, |c, v| c.operations_max = u16_of(v)),
@@ -48,6 +52,7 @@ impl Settings {
         let mut config = Config {
             k: scenario.k,
             alpha: scenario.alpha,
+            b: scenario.b,
             families: Families { v4: true, v6: false },
             // Small where a network of many nodes is quiet, enough for each to be busy.
             pending_max: 256,
@@ -78,9 +83,6 @@ impl Settings {
             })?;
             within(&key, number, *min, *max)?;
             apply(&mut config, number);
-        }
-        if scenario.b != 1 {
-            return Err(ScenarioError(format!("b must be 1, not {}", scenario.b)));
         }
         Ok(Self { config })
     }

@@ -154,8 +154,6 @@ pub(crate) struct Tally {
     pub(crate) victim_datagrams: u64,
     pub(crate) invented_asked: u64,
     pub(crate) operations_max: u64,
-    pub(crate) store_bytes_max: u64,
-    pub(crate) unmatched: u64,
     pub(crate) events: u64,
 }
 
