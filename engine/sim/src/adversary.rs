@@ -237,9 +237,8 @@ impl Group {
             let place = &world.places[named as usize];
             (place.id, place.endpoint)
         };
-        let lie: Vec<Contact> = (0..NAMED)
-            .map(|_| Contact::new(self.rng.id(), self.invented()))
-            .collect();
+        let lie: Vec<Contact> =
+            (0..NAMED).map(|_| Contact::new(self.rng.id(), self.invented())).collect();
         let kind = [Kind::Ping, Kind::FindNode, Kind::Fault][below(&mut self.rng, 3)];
         let tx_id = self.rng.next_u64() & 0x00ff_ffff_ffff_0003;
         let target = self.rng.id();

@@ -24,7 +24,8 @@ pub(crate) fn perfect(world: &mut World, others: &[Contact], progress: &mut Prog
         world.start(at);
     }
     let of = |place: &crate::world::Place| Contact::new(place.id, place.endpoint);
-    let mut sorted: Vec<Contact> = world.places.iter().map(of).chain(others.iter().copied()).collect();
+    let mut sorted: Vec<Contact> =
+        world.places.iter().map(of).chain(others.iter().copied()).collect();
     sorted.sort_by_key(|contact| contact.id);
     let (k, b) = (usize::from(world.config.k), world.scenario.b);
     let mut chosen = Vec::new();

@@ -2,8 +2,8 @@
 //! name.
 
 use kdht_wire::{
-    Contact, DATAGRAM_LEN_MAX, EXT_FORWARD, Emit, Endpoint, Fault, Filter, FindValueBody, Flags, Forward,
-    Head, Id, Kind, Publisher, Record, ReplyBody, StoreBody,
+    Contact, DATAGRAM_LEN_MAX, EXT_FORWARD, Emit, Endpoint, Fault, Filter, FindValueBody, Flags,
+    Forward, Head, Id, Kind, Publisher, Record, ReplyBody, StoreBody,
 };
 use zerocopy::IntoBytes;
 

@@ -149,9 +149,9 @@ impl Watch {
         if contacts.iter().any(|contact| Some(contact.id) == asker) {
             return Err("a node told the asker of itself".to_owned());
         }
-        let rising = contacts.windows(2).all(|pair| {
-            pair[0].id.distance(target) < pair[1].id.distance(target)
-        });
+        let rising = contacts
+            .windows(2)
+            .all(|pair| pair[0].id.distance(target) < pair[1].id.distance(target));
         if rising { Ok(()) } else { Err("contacts out of order in a reply".to_owned()) }
     }
 
@@ -186,9 +186,9 @@ impl Watch {
         }
         let own = |depth, start: &Id| start.shared_prefix(&place.id) >= depth;
         // The bucket around the own id may hold more: the relaxed tree of §2.4.
-        let full = buckets.iter().find(|((depth, start), size)| {
-            **size > self.k && !own(depth.saturating_sub(1), start)
-        });
+        let full = buckets
+            .iter()
+            .find(|((depth, start), size)| **size > self.k && !own(depth.saturating_sub(1), start));
         match full {
             Some(((depth, _), size)) => Err(format!("{size} members in a bucket {depth} deep")),
             None => Ok(()),

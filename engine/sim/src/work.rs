@@ -143,8 +143,7 @@ impl Work {
         self.schedule_next(world, Task::Get, self.gets_begun);
         let count = world.scenario.values.count.max(1);
         let item = number % count;
-        let Some(key) = self.items.get(item as usize).filter(|i| i.is_stored).map(|i| i.key)
-        else {
+        let Some(key) = self.items.get(item as usize).filter(|i| i.is_stored).map(|i| i.key) else {
             return;
         };
         self.begin(
