@@ -115,9 +115,9 @@ figures! {
     bytes_sent_per_node: f64 = f64::NAN,
     /// Most members of one table that share a /24.
     per_subnet_in_table: u64 = 0,
-    /// Share of adversaries among the members of tables.
+    /// Share of adversaries among the good members of tables, those told to others.
     adversaries_in_tables: f64 = f64::NAN,
-    /// Share of honest nodes in the table of the node that is the adversaries' one target.
+    /// Share of honest nodes among the good members of the adversaries' one target.
     target_honest: f64 = f64::NAN,
     /// Live honest nodes that lost their place in a table since the adversaries began.
     live_evicted: u64 = 0,
@@ -133,7 +133,7 @@ figures! {
     replies_unmatched: u64 = 0,
     /// Most lookups and commands under way in one node at once.
     operations_max: u64 = 0,
-    /// Most good contacts that one running node lacks, of those it had before its outage.
+    /// Largest share of its good contacts that a node lost in an outage of its own.
     outage_lost: f64 = f64::NAN,
     /// Simulated seconds, the building of the network included.
     simulated_s: f64 = f64::NAN,

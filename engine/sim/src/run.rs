@@ -133,8 +133,9 @@ pub(crate) struct Director {
     deaths: u64,
     /// Good contacts of nodes when adversaries began.
     known_before: BTreeMap<u32, BTreeSet<Id>>,
-    /// Nodes without connection, and the good contacts they had, by plan.
-    out: BTreeMap<u16, Vec<(u32, BTreeSet<Id>)>>,
+    /// Nodes without connection, which session that was, and the good contacts they had, by
+    /// plan.
+    out: BTreeMap<u16, Vec<(u32, u32, BTreeSet<Id>)>>,
     outage_lost: f64,
 }
 
@@ -364,7 +365,8 @@ impl Director {
         let mut nodes = Vec::new();
         for _ in 0..count {
             if let Some(at) = self.world.random_live() {
-                nodes.push((at, good_of(&self.world, at)));
+                let session = self.world.places[at as usize].session;
+                nodes.push((at, session, good_of(&self.world, at)));
                 self.world.places[at as usize].is_out = true;
             }
         }
@@ -372,9 +374,12 @@ impl Director {
     }
 
     fn end_outage(&mut self, plan: u16) {
-        for (at, before) in self.out.remove(&plan).unwrap_or_default() {
-            self.world.places[at as usize].is_out = false;
-            let Some(node) = &self.world.places[at as usize].node else { continue };
+        for (at, session, before) in self.out.remove(&plan).unwrap_or_default() {
+            let place = &mut self.world.places[at as usize];
+            place.is_out = false;
+            let Some(node) = place.node.as_ref().filter(|_| place.session == session) else {
+                continue;
+            };
             let still: BTreeSet<Id> = node.members().map(|member| member.id).collect();
             let lost = before.difference(&still).count() as f64 / before.len().max(1) as f64;
             self.outage_lost = self.outage_lost.max(lost);
@@ -412,25 +417,27 @@ impl Director {
 
     fn measure_tables(&self, figures: &mut Figures) {
         let world = &self.world;
-        let (mut members, mut bad) = (0_u64, 0_u64);
+        let (mut members, mut good, mut bad) = (0_u64, 0_u64, 0_u64);
         for at in &world.live {
             let place = &world.places[*at as usize];
             let Some(node) = &place.node else { continue };
             let mut subnets: BTreeMap<u32, u64> = BTreeMap::new();
-            let mut bad_here = 0;
             for member in node.members() {
-                members += 1;
                 *subnets.entry(ip_of(&member.endpoint) >> 8).or_default() += 1;
-                let is_honest = is_honest(world, &member.id, &member.endpoint);
-                bad_here += u64::from(!is_honest);
             }
-            let here = node.members().count() as f64;
+            // What never answered is told to nobody: only the others say whom it trusts.
+            let (mut good_here, mut bad_here) = (0, 0);
+            for contact in node.good_contacts() {
+                good_here += 1;
+                bad_here += u64::from(!is_honest(world, &contact.id, &contact.endpoint));
+            }
+            let here = node.members().count() as u64;
             let buckets = node.fill()[0].buckets as u64;
             figures.buckets_max = figures.buckets_max.max(buckets);
-            figures.contacts_most = figures.contacts_most.max(node.members().count() as u64);
-            bad += bad_here;
+            figures.contacts_most = figures.contacts_most.max(here);
+            (members, good, bad) = (members + here, good + good_here, bad + bad_here);
             if self.groups.iter().any(|group| group.target == Some(*at)) {
-                figures.target_honest = (here - bad_here as f64) / here;
+                figures.target_honest = (good_here - bad_here) as f64 / good_here as f64;
             }
             let most = subnets.values().copied().max().unwrap_or(0);
             figures.per_subnet_in_table = figures.per_subnet_in_table.max(most);
@@ -449,7 +456,7 @@ impl Director {
             figures.amplification = figures.amplification.max(ratio);
         }
         figures.contacts_mean = members as f64 / world.live.len() as f64;
-        figures.adversaries_in_tables = bad as f64 / members as f64;
+        figures.adversaries_in_tables = bad as f64 / good as f64;
     }
 }
 

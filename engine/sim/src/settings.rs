@@ -17,6 +17,8 @@ const SETTINGS: &[Setting] = &[
     ("table_group_max", 1, 65_535, |c, v| c.table_group_max = u16_of(v)),
     ("caps_private", 0, 1, |c, v| c.caps_private = v == 1),
     ("refresh_s", 0, 86_400, |c, v| c.refresh_s = u32_of(v)),
+    ("republish_s", 0, 86_400, |c, v| c.republish_s = u32_of(v)),
+    ("republishes_max", 1, 255, |c, v| c.republishes_max = u8_of(v)),
     ("contacts_max", 1, 65_535, |c, v| c.contacts_max = u16_of(v)),
     ("pending_max", 1, 65_535, |c, v| c.pending_max = u16_of(v)),
     ("operations_max", 1, 65_535, |c, v| c.operations_max = u16_of(v)),
@@ -94,4 +96,8 @@ fn u32_of(value: u64) -> u32 {
 
 fn u16_of(value: u64) -> u16 {
     u16::try_from(value).unwrap_or(u16::MAX)
+}
+
+fn u8_of(value: u64) -> u8 {
+    u8::try_from(value).unwrap_or(u8::MAX)
 }
