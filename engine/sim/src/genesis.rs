@@ -138,7 +138,7 @@ pub(crate) fn join(director: &mut Director, progress: &mut Progress<'_>) -> Resu
 pub(crate) fn enter(world: &mut World, at: u32) {
     let mut through: Vec<Endpoint> = Vec::new();
     for _ in 0..world.scenario.join.through {
-        if let Some(by) = world.random_live() {
+        if let Some(by) = world.random_reachable() {
             let endpoint = world.places[by as usize].endpoint;
             if !through.contains(&endpoint) {
                 through.push(endpoint);

@@ -133,7 +133,8 @@ fn gamma(number: f64) -> f64 {
         shifted += 1.0;
     }
     let inverse = 1.0 / shifted;
-    let series = inverse / 12.0 - inverse * inverse * inverse / 360.0;
+    let square = inverse * inverse;
+    let series = inverse * (1.0 / 12.0 - square * (1.0 / 360.0 - square / 1_260.0));
     let half_ln_tau = 0.5 * ln(std::f64::consts::TAU);
     exp((shifted - 0.5) * ln(shifted) - shifted + half_ln_tau + series) / product
 }

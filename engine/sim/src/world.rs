@@ -130,7 +130,7 @@ pub(crate) struct Place {
     wake_at_ns: u64,
     sent: u64,
     /// Whom it may hear and until when, if it is behind NAT.
-    nat: Option<Box<HashMap<u32, u64>>>,
+    nat: Option<HashMap<u32, u64>>,
     /// Bytes got in the victim's name, and sent to the victim.
     pub(crate) victim_bytes: (u64, u64),
 }
@@ -243,7 +243,9 @@ impl World {
         let endpoint = self.addresses.host(self.hosts);
         self.hosts += 1;
         self.occupants.insert(ip_of(&endpoint), Occupant::Node(at));
-        let is_behind_nat = self.draws.unit(Purpose::Nat, u64::from(at)) < self.scenario.nat;
+        // The first one must let the second in.
+        let is_behind_nat =
+            at > 0 && self.draws.unit(Purpose::Nat, u64::from(at)) < self.scenario.nat;
         self.places.push(Place {
             id,
             endpoint,
@@ -256,7 +258,7 @@ impl World {
             live_at: None,
             wake_at_ns: NEVER,
             sent: 0,
-            nat: is_behind_nat.then(Box::default),
+            nat: is_behind_nat.then(HashMap::new),
             victim_bytes: (0, 0),
         });
         at
@@ -326,6 +328,12 @@ impl World {
         if let Some(moved) = self.live.get(position as usize) {
             self.places[*moved as usize].live_at = Some(position);
         }
+    }
+
+    /// A random live node that strangers can reach.
+    pub(crate) fn random_reachable(&mut self) -> Option<u32> {
+        let is_reachable = |world: &Self, at: &u32| world.places[*at as usize].nat.is_none();
+        (0..64).find_map(|_| self.random_live().filter(|at| is_reachable(self, at)))
     }
 
     /// A random live node with a connection.
