@@ -58,12 +58,13 @@ const SMALL: &[(&str, &[&str])] = &[
     (
         "storage",
         &[
-            "nodes=20",
+            "nodes=50",
             "duration_s=100",
             "adversary.0.rate_per_s=1000",
             "values.count=30",
             "values.get_from_s=80",
             "node.store_bytes_max=600000",
+            "node.store_source_bytes_max=75000",
         ],
     ),
     ("stranger", &["nodes=60", "duration_s=30", "lookups.count=50"]),
