@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: all demo test mutants bench needs lint no-std clean
+.PHONY: all demo test sim mutants bench needs lint no-std clean
 
 all:
 	$(CARGO) build --release
@@ -24,6 +24,11 @@ bench:
 	$(CARGO) bench -p kdht-bench
 	$(CARGO) build --release -p kdht -p kdht-bench
 	target/release/kdht-bench compare --quick
+
+# Every scenario of the simulator in full size; figures go to target/sim.
+sim:
+	$(CARGO) build --release
+	./engine/sim/full target/release/kdht target/sim
 
 # Installs the Debian packages that the tests need where it may, else names them.
 needs:

@@ -148,7 +148,7 @@ impl Work {
         };
         self.begin(
             world,
-            Command::FindValue { key, filter: Filter::Any, values_max: 1 },
+            Command::FindValue { key, filter: Filter::Any, values_max: 1, holders: 1 },
             Purpose::Get(item),
         );
     }
