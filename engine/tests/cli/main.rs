@@ -16,5 +16,6 @@ mod recording;
 mod reload;
 mod settings;
 mod shell;
+mod sim;
 mod swarm;
 mod tune;
