@@ -28,7 +28,7 @@ const SMALL: &[(&str, &[&str])] = &[
             "lookups.count=50",
         ],
     ),
-    ("colluder", &["nodes=200", "lookups.count=50", "duration_s=60"]),
+    ("colluder", &["nodes=200", "lookups.count=50"]),
     ("dropper", &["nodes=300", "lookups.count=100", "duration_s=60"]),
     ("eclipse", &["nodes=300", "duration_s=40", "lookups.count=50"]),
     (
