@@ -1,6 +1,6 @@
 //! How a network comes to be: tables as chance would fill them, or one node after another.
 
-use kdht_core::{NS_PER_S, Nanos, Rng};
+use kdht_core::{NS_PER_S, Rng};
 use kdht_wire::{Contact, Endpoint, Id};
 
 use crate::oracle::range;
@@ -37,7 +37,7 @@ pub(crate) fn perfect(world: &mut World, others: &[Contact], progress: &mut Prog
         };
         chosen.clear();
         choose(&sorted, &id, k, b, &mut rng, &mut chosen);
-        let now = Nanos(world.now_ns());
+        let now = world.now_of(at);
         for contact in &chosen {
             let rtt_us = world.rtt_us(&endpoint, &contact.endpoint);
             if let Some(node) = world.places[at as usize].node.as_mut() {
