@@ -1,5 +1,5 @@
-//! Entering the network (Kademlia §2.3): reach somebody, look up the own id, look up a
-//! random id in every bucket farther than the closest neighbour's.
+//! Entering the network (Kademlia §2.3): reach somebody, look up the own id, look up random
+//! ids in every bucket farther than the closest neighbour's (`parts.rs`).
 
 use alloc::vec::Vec;
 
@@ -9,13 +9,14 @@ use crate::command::{Event, Outcome};
 use crate::node::Node;
 use crate::operation::{Audience, Goal};
 use crate::outbox::Outbox;
+use crate::parts::{Aim, WALKING_MAX};
 use crate::pending::Purpose;
 use crate::time::{Nanos, Now};
 
 /// Bootstrap endpoints asked per attempt; the next attempt goes on behind them.
 const BOOTSTRAP_MAX: usize = 64;
-/// Buckets refreshed when joining.
-const REFRESH_MAX: usize = 160;
+/// Lookups that a join begins in one call, at most.
+const BEGUN_MAX: usize = 1_024;
 /// First pause before trying again, in milliseconds; it doubles.
 const RETRY_MS: u64 = 1_000;
 /// Longest pause before trying again, in milliseconds.
@@ -42,8 +43,8 @@ enum State {
     Contacting(usize),
     /// Looking up the own id.
     Finding,
-    /// Looking up ids in these buckets, and how many at the moment.
-    Refreshing { targets: Vec<Id>, running: usize },
+    /// Looking up ids in these ranges, the last one first, and how many at the moment.
+    Refreshing { aims: Vec<Aim>, running: usize, is_beginning: bool },
     /// Done.
     Joined,
 }
@@ -131,40 +132,61 @@ impl Node {
         match &mut join.state {
             State::Finding if !matches!(outcome, Outcome::Nodes) => self.join_failed(now),
             State::Finding => {
-                let mut targets = self.refresh_targets(REFRESH_MAX);
-                // The farthest buckets come first; they are taken from the end.
-                targets.reverse();
+                let aims = self.join_aims();
                 if let Some(join) = self.join.as_mut() {
-                    join.state = State::Refreshing { targets, running: 0 };
+                    join.state = State::Refreshing { aims, running: 0, is_beginning: false };
                 }
                 self.refresh_next(now, out);
             }
-            State::Refreshing { running, .. } => {
+            State::Refreshing { running, is_beginning, .. } => {
                 *running = running.saturating_sub(1);
-                self.refresh_next(now, out);
+                // One that ends as soon as it begins does not begin the next one: whoever
+                // began it does, so that the stack holds one of them.
+                if !*is_beginning {
+                    self.refresh_next(now, out);
+                }
             }
             _ => {}
         }
     }
 
-    /// Keeps α refreshing lookups running, and ends the join when none is left.
+    /// Keeps α lookups running, or walks for as many requests in flight; and ends the join
+    /// when none is left.
     fn refresh_next(&mut self, now: Now, out: &mut dyn Outbox) {
-        for _ in 0..REFRESH_MAX {
+        let alpha = usize::from(self.config.alpha.max(1));
+        for _ in 0..BEGUN_MAX {
             let Some(join) = self.join.as_mut() else { return };
-            let State::Refreshing { targets, running } = &mut join.state else { return };
-            if *running >= usize::from(self.config.alpha.max(1)) {
+            let State::Refreshing { aims, running, .. } = &mut join.state else { return };
+            let is_walk = aims.last().is_some_and(|aim| aim.part.is_some());
+            let running_max = if is_walk { (alpha * alpha).min(WALKING_MAX) } else { alpha };
+            if *running >= running_max {
                 return;
             }
             // Where there is no place for a lookup, the farther buckets fill by traffic.
-            let target = if self.operations.is_full() { None } else { targets.pop() };
-            let Some(target) = target else {
+            let aim = if self.operations.is_full() { None } else { aims.pop() };
+            let Some(aim) = aim else {
                 if *running == 0 {
                     self.joined();
                 }
                 return;
             };
-            *running += 1;
-            self.begin_operation(now, target, Goal::FindNode, Audience::Join, out);
+            if self.is_covered(&aim) {
+                continue;
+            }
+            self.begins(true);
+            let audience = if aim.part.is_some() { Audience::Walk } else { Audience::Join };
+            self.begin_operation(now, aim.target, Goal::FindNode, audience, out);
+            self.begins(false);
+        }
+    }
+
+    /// A refreshing lookup is about to begin, or has begun.
+    fn begins(&mut self, is_about_to: bool) {
+        if let Some(Join { state: State::Refreshing { running, is_beginning, .. }, .. }) =
+            self.join.as_mut()
+        {
+            *running += usize::from(is_about_to);
+            *is_beginning = is_about_to;
         }
     }
 

@@ -43,6 +43,7 @@ mod operation;
 mod outage;
 mod outbox;
 mod parked;
+mod parts;
 mod pending;
 mod put;
 mod recurse;

@@ -70,9 +70,12 @@ impl Node {
         audience: Audience,
         out: &mut dyn Outbox,
     ) -> OperationId {
-        let alpha = usize::from(self.config.alpha);
-        let mut lookup = Lookup::new(target, self.id, alpha, usize::from(self.config.k));
-        if !matches!(audience, Audience::Join | Audience::Refresh) {
+        let (alpha, k) = match audience {
+            Audience::Walk => (1, 1),
+            _ => (usize::from(self.config.alpha), usize::from(self.config.k)),
+        };
+        let mut lookup = Lookup::new(target, self.id, alpha, k);
+        if !matches!(audience, Audience::Join | Audience::Walk | Audience::Refresh) {
             lookup = lookup.with_paths(self.config.paths);
         }
         if !matches!(goal, Goal::Ask { .. }) {
@@ -82,7 +85,7 @@ impl Node {
                 }
             }
             let reached = self.join.as_ref().and_then(|join| join.reached());
-            if let Some(contact) = reached.filter(|_| matches!(audience, Audience::Join)) {
+            if let Some(contact) = reached.filter(|_| is_join(&audience)) {
                 lookup.learn(&contact, 1);
             }
             self.touch(now, &target);
@@ -341,7 +344,7 @@ impl Node {
             self.remember_end(now, &operation.lookup);
         }
         match operation.audience {
-            Audience::Join => self.join_continues(now, &outcome, out),
+            Audience::Join | Audience::Walk => self.join_continues(now, &outcome, out),
             Audience::Drain => self.handed_over(now, &outcome, out),
             Audience::Refresh | Audience::Handover => {}
             Audience::Republish(cursor) => {
@@ -372,6 +375,11 @@ impl Node {
 /// Whether the same target may be looked up again before long.
 fn is_repeatable(audience: &Audience) -> bool {
     matches!(audience, Audience::Owner | Audience::Askers(_))
+}
+
+/// Whether this is a lookup of the node's own join.
+fn is_join(audience: &Audience) -> bool {
+    matches!(audience, Audience::Join | Audience::Walk)
 }
 
 /// Discovery depth of the closest node that answered.

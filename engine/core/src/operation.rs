@@ -34,6 +34,8 @@ pub(crate) enum Audience {
     Owner,
     /// The node's own join.
     Join,
+    /// The same, by a lookup with one request in flight that ends at the closest node.
+    Walk,
     /// The node's own leaving.
     Drain,
     /// Nobody: it keeps a range of the table fresh.

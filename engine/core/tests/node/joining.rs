@@ -1,6 +1,9 @@
 //! Entering the network against odds.
 
+use std::collections::HashSet;
+
 use kdht_core::{Command, Config, Event};
+use kdht_wire::Id;
 
 use crate::common::{Conditions, Net, endpoint};
 
@@ -41,5 +44,35 @@ fn a_join_that_can_send_nothing_ends_without_exhausting_the_stack() {
         net.join(newcomer, &[0]);
         net.run_until(120_000, |net| net.has_joined(newcomer));
         assert!(net.has_joined(newcomer), "{pending_max} requests in flight");
+    }
+}
+
+/// In how many quarters of their range these ids lie; all of them share the first bit.
+fn quarters(ids: impl Iterator<Item = Id>) -> usize {
+    ids.map(|id| id.0[0] >> 5 & 3).collect::<HashSet<_>>().len()
+}
+
+#[test]
+fn a_newcomers_farthest_bucket_is_filled_from_all_over_its_range() {
+    for seed in 0..3 {
+        let config = Config { k: 8, ..Config::default() };
+        let mut net = Net::joined(seed, Conditions::CALM, 300, &config);
+        let (mut held, mut by_chance) = (0, 0);
+        for at in 200..300 {
+            let own = net.id(at);
+            let is_far = |id: &Id| id.shared_prefix(&own) == 0;
+            held += quarters(net.node(at).members().map(|peer| peer.id).filter(is_far));
+            // Eight different ones of all that are in the range, as chance has it.
+            let mut there = net.sorted_by_distance(&own);
+            there.retain(is_far);
+            let mut drawn = Vec::new();
+            for _ in 0..8 {
+                let count = u64::try_from(there.len()).unwrap();
+                let index = usize::try_from(net.rng.below(count)).unwrap();
+                drawn.push(there.swap_remove(index));
+            }
+            by_chance += quarters(drawn.into_iter());
+        }
+        assert!(held >= by_chance, "seed {seed}: {held} quarters, and {by_chance} by chance");
     }
 }
