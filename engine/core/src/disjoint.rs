@@ -2,16 +2,20 @@
 //! node, so that whoever meets a liar on one path is not misled on the others.
 //!
 //! The contacts that a lookup begins with are dealt out to its paths; whom an answer names
-//! belongs to the path of the answer, unless another path has that node already. Each path
-//! has its own α requests in flight, its own progress and its own end. What all found is
-//! merged.
+//! stands on the path of the answer, and on those whose answers named it before. It belongs
+//! to the path that asks it first: a liar who names a node takes it from nobody. Each path
+//! has one request in flight, so that it goes through as few nodes as it can, and its own
+//! progress, candidates and end: what liars name crowds out nobody elsewhere. What all found
+//! is merged.
 
 use crate::lookup::ASKED_MAX;
 
 /// Most paths of one lookup.
 pub const PATHS_MAX: u8 = 8;
-/// Candidates of each path where there are more than one: more than the largest k.
-pub(crate) const PATH_CANDIDATES_MAX: usize = 32;
+/// Candidates of each path where there are more than one: as many as the requests of one of
+/// eight, so that whoever answered there keeps its place.
+pub(crate) const PATH_CANDIDATES_MAX: usize = 64;
+const _: () = assert!(PATH_CANDIDATES_MAX >= ASKED_MAX as usize / PATHS_MAX as usize);
 
 /// One path's progress.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,6 +52,12 @@ impl Paths {
 
     pub(crate) fn of_mut(&mut self, path: u8) -> &mut Path {
         &mut self.paths[usize::from(path % PATHS_MAX)]
+    }
+
+    /// Requests of one path in flight, before answers without progress lift the limit;
+    /// `alone` if it is the only one.
+    pub(crate) fn alpha(&self, alone: usize) -> usize {
+        if self.count > 1 { 1 } else { alone }
     }
 
     /// The path that the next contact of the table is dealt to.

@@ -11,18 +11,18 @@ use alloc::vec::Vec;
 
 use kdht_wire::{Contact, Distance, Endpoint, Id};
 
-use crate::disjoint::Paths;
+use crate::disjoint::{PATHS_MAX, Paths};
 
-/// Candidates kept: the nearest; the rest is forgotten. As many as a dozen liars may name
-/// beside the honest ones: with room for three replies' worth, a fifth of poisoners among
+/// Candidates kept where there is one path: the nearest; the rest is forgotten. As many as a
+/// dozen liars may name beside the honest ones: with room for three replies' worth, a fifth of poisoners among
 /// the nodes pushed every true contact out (engine/sim/scenarios/poisoner.toml).
 pub(crate) const CANDIDATES_MAX: usize = 256;
-/// Candidates at one endpoint: a lookup does not become a flood of one address because
-/// replies name it under many ids.
+/// Candidates of one path at one endpoint: a lookup does not become a flood of one address
+/// because replies name it under many ids.
 pub(crate) const SAME_ENDPOINT_MAX: usize = 2;
-/// Candidates at one globally routable address, whatever their ports, for the same reason.
+/// And at one globally routable address, whatever their ports, for the same reason.
 pub(crate) const SAME_IP_MAX: usize = 4;
-/// Endpoints of one id: who names a node falsely does not hide it from the lookup.
+/// Endpoints of one id on one path: who names a node falsely does not hide it.
 pub(crate) const SAME_ID_MAX: usize = 2;
 
 /// Requests of one lookup, whatever its answers name: colluders who invent an endless
@@ -61,8 +61,25 @@ pub struct Candidate {
     pub rtt_us: u32,
     /// The cookie that it gave with its answer.
     pub cookie: u64,
-    /// On which of the lookup's disjoint paths it stands, from 0.
+    /// Which of the lookup's disjoint paths asked it, or named it first, from 0.
     pub path: u8,
+    /// A bit for each path on which it was named.
+    named_on: u8,
+}
+
+impl Candidate {
+    /// Whether it is of this path: one that was not asked yet is of all that named it.
+    fn is_on(&self, path: u8) -> bool {
+        match self.standing {
+            Standing::Known => self.named_on & bit_of(path) != 0,
+            _ => self.path == path,
+        }
+    }
+}
+
+/// A path's bit. There are at most 8.
+fn bit_of(path: u8) -> u8 {
+    1 << (path % PATHS_MAX)
 }
 
 /// A lookup's candidates, nearest first, and its progress.
@@ -94,8 +111,8 @@ impl Lookup {
         }
     }
 
-    /// The same lookup on `paths` (1 to 8) paths that share no node, each with up to α
-    /// requests in flight and its k nearest.
+    /// The same lookup on `paths` (1 to 8) paths that share no node, each with its k nearest;
+    /// where there are several, each has one request in flight.
     #[must_use]
     pub fn with_paths(mut self, paths: u8) -> Self {
         self.paths = Paths::new(paths);
@@ -123,6 +140,9 @@ impl Lookup {
     /// Returns whether it is nearer than every candidate of that path before it.
     pub fn learn(&mut self, contact: &Contact, hop: u8) -> bool {
         let (path, before) = (self.paths.next_to_deal(), self.candidates.len());
+        if self.candidates.iter().any(|c| c.id == contact.id && c.endpoint == contact.endpoint) {
+            return false;
+        }
         let is_nearest = self.learn_on(path, contact, hop);
         if self.candidates.len() > before {
             self.paths.dealt();
@@ -132,36 +152,26 @@ impl Lookup {
 
     /// Adds a node that one of this path's named.
     fn learn_on(&mut self, path: u8, contact: &Contact, hop: u8) -> bool {
-        if contact.id == self.own
-            || contact.id == Id::ZERO
-            || !contact.endpoint.is_reachable()
-            || self.is_crowded(&contact.endpoint)
-        {
+        if contact.id == self.own || contact.id == Id::ZERO || !contact.endpoint.is_reachable() {
             return false;
         }
         let distance = contact.id.distance(&self.target);
         let at = self.candidates.partition_point(|c| self.distance(c) < distance);
-        let same_id = self.candidates[at..].iter().take_while(|c| c.id == contact.id);
-        let (mut count, mut is_known) = (0, false);
-        for candidate in same_id {
-            count += 1;
-            is_known |= candidate.endpoint == contact.endpoint;
-        }
-        if is_known || count >= SAME_ID_MAX {
+        let count = self.candidates[at..].iter().take_while(|c| c.id == contact.id).count();
+        let same_id = &self.candidates[at..at + count];
+        let known = same_id.iter().position(|c| c.endpoint == contact.endpoint);
+        let may_share = |c: &Candidate| c.standing == Standing::Known && !c.is_on(path);
+        if known.is_some_and(|known| !may_share(&same_id[known]))
+            || same_id.iter().filter(|c| c.is_on(path)).count() >= SAME_ID_MAX
+            || self.is_crowded(path, &contact.endpoint)
+            || !self.make_room(path, at + count)
+        {
             return false;
         }
-        // After those of its own id.
-        let at = at + count;
-        let is_ours = |c: &Candidate| c.path == path;
-        let held = self.candidates.iter().filter(|c| is_ours(c)).count();
-        if held >= self.paths.candidates_max(CANDIDATES_MAX) {
-            // The farthest makes room that is farther than the newcomer and that no request
-            // is under way to, whose answer must still find it. One that is overdue must
-            // not keep nearer ones out, so it goes like any other.
-            let behind = &self.candidates[at..];
-            let may_go = |c: &Candidate| is_ours(c) && c.standing != Standing::Asked;
-            let Some(farthest) = behind.iter().rposition(may_go) else { return false };
-            self.candidates.remove(at + farthest);
+        let is_nearest = !self.candidates[..at + count].iter().any(|c| c.is_on(path));
+        if let Some(known) = known {
+            self.candidates[at + known].named_on |= bit_of(path);
+            return is_nearest;
         }
         let candidate = Candidate {
             id: contact.id,
@@ -172,9 +182,35 @@ impl Lookup {
             rtt_us: 0,
             cookie: 0,
             path,
+            named_on: bit_of(path),
         };
-        self.candidates.insert(at, candidate);
-        !self.candidates[..at].iter().any(is_ours)
+        self.candidates.insert(at + count, candidate);
+        is_nearest
+    }
+
+    /// Makes room for a newcomer to this path that is nearer than all from place `behind` on,
+    /// if there is none. Returns whether there is.
+    fn make_room(&mut self, path: u8, behind: usize) -> bool {
+        let held = self.candidates.iter().filter(|c| c.is_on(path)).count();
+        if held < self.paths.candidates_max(CANDIDATES_MAX) {
+            return true;
+        }
+        // The farthest goes. Not who answered: that is what is looked for, and liars name more
+        // nodes, and nearer ones, than there are places. Nor one to whom a request is under way,
+        // whose answer must still find it. One that is overdue must not keep nearer ones out,
+        // so it goes like any other.
+        let may_go = |c: &Candidate| {
+            c.is_on(path) && !matches!(c.standing, Standing::Asked | Standing::Answered)
+        };
+        let Some(farthest) = self.candidates[behind..].iter().rposition(may_go) else {
+            return false;
+        };
+        let candidate = &mut self.candidates[behind + farthest];
+        candidate.named_on &= !bit_of(path);
+        if candidate.standing != Standing::Known || candidate.named_on == 0 {
+            self.candidates.remove(behind + farthest);
+        }
+        true
     }
 
     /// The next node to ask, or nothing while enough are in flight or none is left among
@@ -184,7 +220,7 @@ impl Lookup {
     }
 
     fn next_on(&mut self, path: u8) -> Option<Candidate> {
-        let (alpha, k) = (self.alpha, self.k);
+        let (alpha, k) = (self.paths.alpha(self.alpha), self.k);
         let (in_flight, asked_max) = (self.count(path, Standing::Asked), self.paths.asked_max());
         let progress = self.paths.of_mut(path);
         let stalled = progress.answers_without_progress >= alpha;
@@ -195,11 +231,11 @@ impl Lookup {
         let next = self
             .candidates
             .iter_mut()
-            .filter(|c| c.path == path)
+            .filter(|c| c.is_on(path))
             .filter(|c| !matches!(c.standing, Standing::Failed | Standing::Slow))
             .take(k)
             .find(|c| c.standing == Standing::Known)?;
-        next.standing = Standing::Asked;
+        (next.standing, next.path) = (Standing::Asked, path);
         progress.asked = progress.asked.saturating_add(1);
         self.asked = self.asked.saturating_add(1);
         Some(*next)
@@ -263,7 +299,7 @@ impl Lookup {
         let mut nearest = self
             .candidates
             .iter()
-            .filter(|c| c.path == path)
+            .filter(|c| c.is_on(path))
             .filter(|c| !matches!(c.standing, Standing::Failed | Standing::Slow))
             .take(self.k);
         let all_answered = nearest.all(|c| c.standing == Standing::Answered);
@@ -273,12 +309,12 @@ impl Lookup {
         (all_answered || exhausted) && (enough || self.count(path, Standing::Slow) == 0)
     }
 
-    /// Whether as many candidates as may be stand at this endpoint, or at its address where
-    /// that is globally routable.
-    fn is_crowded(&self, endpoint: &Endpoint) -> bool {
+    /// Whether as many candidates of this path as may be stand at this endpoint, or at its
+    /// address where that is globally routable.
+    fn is_crowded(&self, path: u8, endpoint: &Endpoint) -> bool {
         let is_local = endpoint.is_loopback() || endpoint.is_private();
         let (mut same_endpoint, mut same_ip) = (0, 0);
-        for candidate in &self.candidates {
+        for candidate in self.candidates.iter().filter(|c| c.is_on(path)) {
             same_endpoint += usize::from(candidate.endpoint == *endpoint);
             same_ip += usize::from(candidate.endpoint.ip == endpoint.ip);
         }
@@ -286,7 +322,7 @@ impl Lookup {
     }
 
     fn count(&self, path: u8, standing: Standing) -> usize {
-        self.candidates.iter().filter(|c| c.path == path && c.standing == standing).count()
+        self.candidates.iter().filter(|c| c.is_on(path) && c.standing == standing).count()
     }
 
     fn distance(&self, candidate: &Candidate) -> Distance {
