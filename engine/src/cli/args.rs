@@ -341,10 +341,14 @@ pub(crate) struct SimArgs {
     /// Seed of everything [default: random, printed]
     #[arg(long)]
     pub(crate) seed: Option<u64>,
-    /// Run so many seeds, from that of --seed on, as many at a time as there are CPUs
+    /// Run so many seeds, from that of --seed on, each in one thread
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000),
           conflicts_with_all = ["trace", "report"])]
     pub(crate) seeds: Option<u64>,
+    /// Seeds that run at a time, 1 to 1024 [default: as many as there are CPUs]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_024),
+          requires = "seeds")]
+    pub(crate) jobs: Option<u16>,
     /// Set any key of the scenario, such as nodes=10000 or latency.mean_ms=20
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,

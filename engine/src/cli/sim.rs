@@ -57,9 +57,10 @@ fn one(args: &SimArgs, scenario: &Scenario, seed: u64) -> Result<(), Failure> {
     judge(args, seed, &outcome)
 }
 
-/// Runs seeds in as many threads as there are CPUs, each run in one thread.
+/// Runs seeds in as many threads as `--jobs` says, or as there are CPUs; each run in one.
 fn many(args: &SimArgs, scenario: &Scenario, first: u64, count: u64) -> Result<(), Failure> {
-    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let jobs = args.jobs.map(usize::from);
+    let threads = jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
     let next = AtomicU64::new(0);
     let failures = Mutex::new(Vec::new());
     let bar = bar(count);
