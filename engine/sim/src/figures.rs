@@ -67,6 +67,8 @@ figures! {
     alpha: u64 = 0,
     /// Bits that far buckets are split by.
     b: u64 = 0,
+    /// Disjoint paths of a lookup.
+    paths: u64 = 0,
     /// Lookups begun.
     lookups: u64 = 0,
     /// Discovery depth of the closest node that answered, over lookups that ended.
@@ -111,6 +113,8 @@ figures! {
     deaths: u64 = 0,
     /// Datagrams sent, by whomever.
     datagrams: u64 = 0,
+    /// Datagrams sent until the network stood, replies and probes included, per node.
+    datagrams_per_join: f64 = f64::NAN,
     /// Bytes of UDP payload sent by honest nodes, per node.
     bytes_sent_per_node: f64 = f64::NAN,
     /// Most members of one table that share a /24.

@@ -129,6 +129,8 @@ pub(crate) struct Director {
     groups: Vec<Group>,
     work: Option<Work>,
     stands_ns: u64,
+    /// Datagrams sent until then.
+    built_datagrams: u64,
     end_ns: u64,
     deaths: u64,
     /// Good contacts of nodes when adversaries began.
@@ -146,6 +148,7 @@ impl Director {
             groups,
             work: None,
             stands_ns: 0,
+            built_datagrams: 0,
             end_ns: u64::MAX,
             deaths: 0,
             known_before: BTreeMap::new(),
@@ -186,6 +189,7 @@ impl Director {
     fn begin(&mut self, end_ns: u64, wants_trace: bool) {
         let world = &mut self.world;
         (self.stands_ns, self.end_ns) = (world.now_ns(), end_ns);
+        self.built_datagrams = world.tally.datagrams;
         let scenario = world.scenario.clone();
         let at_s = |s: u64| self.stands_ns + s * NS_PER_S;
         self.work = Some(Work::new(world, end_ns, wants_trace));
@@ -395,9 +399,11 @@ impl Director {
             k: u64::from(scenario.k),
             alpha: u64::from(scenario.alpha),
             b: u64::from(scenario.b),
+            paths: u64::from(world.config.paths),
             deaths: self.deaths,
             nodes_live: world.live.len() as u64,
             datagrams: world.tally.datagrams,
+            datagrams_per_join: self.built_datagrams as f64 / nodes,
             bytes_sent_per_node: world.tally.honest_bytes as f64 / nodes,
             victim_datagrams: world.tally.victim_datagrams,
             invented_asked: world.tally.invented_asked,
