@@ -5,8 +5,9 @@
 //! stands on the path of the answer, and on those whose answers named it before. It belongs
 //! to the path that asks it first: a liar who names a node takes it from nobody. Each path
 //! has one request in flight, so that it goes through as few nodes as it can, and its own
-//! progress, candidates and end: what liars name crowds out nobody elsewhere. What all found
-//! is merged.
+//! progress, candidates and end: what liars name crowds out nobody elsewhere. It ends when its
+//! k/d nearest have answered. When all have, what they found is merged, and the lookup goes on
+//! as on one path until the k nearest of all have answered.
 
 use crate::lookup::ASKED_MAX;
 
@@ -24,6 +25,8 @@ pub(crate) struct Path {
     pub(crate) answers_without_progress: usize,
     /// Requests sent.
     pub(crate) asked: u32,
+    /// Whether it came to its end once.
+    pub(crate) has_ended: bool,
 }
 
 /// The paths of one lookup.
@@ -40,6 +43,15 @@ impl Paths {
     pub(crate) fn new(count: u8) -> Self {
         let count = count.clamp(1, PATHS_MAX);
         Self { paths: [Path::default(); PATHS_MAX as usize], count, dealt: 0 }
+    }
+
+    pub(crate) fn is_one(&self) -> bool {
+        self.count == 1
+    }
+
+    /// How many of the `k` nearest each path looks for.
+    pub(crate) fn share_of(&self, k: usize) -> usize {
+        k.div_ceil(usize::from(self.count))
     }
 
     pub(crate) fn all(&self) -> core::ops::Range<u8> {

@@ -63,6 +63,8 @@ pub struct Candidate {
     pub cookie: u64,
     /// Which of the lookup's disjoint paths asked it, or named it first, from 0.
     pub path: u8,
+    /// Whether a path ended at it.
+    is_end: bool,
     /// A bit for each path on which it was named.
     named_on: u8,
 }
@@ -74,6 +76,11 @@ impl Candidate {
             Standing::Known => self.named_on & bit_of(path) != 0,
             _ => self.path == path,
         }
+    }
+
+    /// Whether it has answered or may do so before long.
+    fn is_hopeful(&self) -> bool {
+        !matches!(self.standing, Standing::Failed | Standing::Slow)
     }
 }
 
@@ -111,8 +118,8 @@ impl Lookup {
         }
     }
 
-    /// The same lookup on `paths` (1 to 8) paths that share no node, each with its k nearest;
-    /// where there are several, each has one request in flight.
+    /// The same lookup on `paths` (1 to 8) paths that share no node, each with its share of
+    /// the k nearest; where there are several, each has one request in flight.
     #[must_use]
     pub fn with_paths(mut self, paths: u8) -> Self {
         self.paths = Paths::new(paths);
@@ -134,6 +141,12 @@ impl Lookup {
     /// The nearest candidates that answered, nearest first, at most k.
     pub fn closest(&self) -> impl Iterator<Item = &Candidate> {
         self.candidates.iter().filter(|c| c.standing == Standing::Answered).take(self.k)
+    }
+
+    /// Where the paths ended, nearest first, at most k + 7: none where there is one path.
+    /// They may be farther than [`Lookup::closest`], and are true where those are lies.
+    pub(crate) fn ends(&self) -> impl Iterator<Item = &Candidate> {
+        self.candidates.iter().filter(|c| c.is_end)
     }
 
     /// Adds a node that we know, at discovery depth `hop`, to the path whose turn it is.
@@ -182,6 +195,7 @@ impl Lookup {
             rtt_us: 0,
             cookie: 0,
             path,
+            is_end: false,
             named_on: bit_of(path),
         };
         self.candidates.insert(at + count, candidate);
@@ -214,13 +228,22 @@ impl Lookup {
     }
 
     /// The next node to ask, or nothing while enough are in flight or none is left among
-    /// the k nearest of any path. The caller sends, and the candidate counts as asked.
+    /// the nearest of any path, and of all. The caller sends, and the candidate counts as
+    /// asked.
     pub fn next_to_ask(&mut self) -> Option<Candidate> {
-        self.paths.all().find_map(|path| self.next_on(path))
+        if self.paths.is_one() {
+            return self.next_on(0);
+        }
+        self.mark_ends();
+        let next = self.paths.all().find_map(|path| self.next_on(path));
+        if next.is_some() || !self.paths.all().all(|path| self.is_path_done(path)) {
+            return next;
+        }
+        self.next_of_all()
     }
 
     fn next_on(&mut self, path: u8) -> Option<Candidate> {
-        let (alpha, k) = (self.paths.alpha(self.alpha), self.k);
+        let (alpha, k) = (self.paths.alpha(self.alpha), self.paths.share_of(self.k));
         let (in_flight, asked_max) = (self.count(path, Standing::Asked), self.paths.asked_max());
         let progress = self.paths.of_mut(path);
         let stalled = progress.answers_without_progress >= alpha;
@@ -228,17 +251,38 @@ impl Lookup {
         if in_flight >= limit || progress.asked >= asked_max {
             return None;
         }
-        let next = self
-            .candidates
-            .iter_mut()
-            .filter(|c| c.is_on(path))
-            .filter(|c| !matches!(c.standing, Standing::Failed | Standing::Slow))
-            .take(k)
-            .find(|c| c.standing == Standing::Known)?;
+        let nearest = self.candidates.iter_mut().filter(|c| c.is_on(path) && c.is_hopeful());
+        let next = nearest.take(k).find(|c| c.standing == Standing::Known)?;
         (next.standing, next.path) = (Standing::Asked, path);
         progress.asked = progress.asked.saturating_add(1);
         self.asked = self.asked.saturating_add(1);
         Some(*next)
+    }
+
+    /// The next of the k nearest on whichever path: what is left when all paths have ended.
+    fn next_of_all(&mut self) -> Option<Candidate> {
+        if self.asked >= ASKED_MAX {
+            return None;
+        }
+        let nearest = self.candidates.iter_mut().filter(|c| c.is_hopeful()).take(self.k);
+        let mut nearest = nearest;
+        let next = nearest.find(|c| c.standing == Standing::Known)?;
+        next.standing = Standing::Asked;
+        self.asked = self.asked.saturating_add(1);
+        Some(*next)
+    }
+
+    /// Remembers where paths ended: what is found later may be lies from elsewhere.
+    fn mark_ends(&mut self) {
+        for path in self.paths.all() {
+            if !self.paths.of(path).has_ended && self.is_path_done(path) {
+                self.paths.of_mut(path).has_ended = true;
+                let is_found =
+                    |c: &&mut Candidate| c.is_on(path) && c.standing == Standing::Answered;
+                let found = self.candidates.iter_mut().filter(is_found);
+                found.take(self.paths.share_of(self.k)).for_each(|c| c.is_end = true);
+            }
+        }
     }
 
     /// The candidate with this id and endpoint.
@@ -287,26 +331,29 @@ impl Lookup {
         }
     }
 
-    /// Whether on each path the k nearest of those neither failed nor set aside have
-    /// answered, or no more may be asked. Where fewer than k have answered, those set aside
-    /// are waited for too.
+    /// Whether on each path its share of the k nearest of those neither failed nor set aside
+    /// have answered, and of all together the k nearest, or no more may be asked. Where fewer
+    /// have answered, those set aside are waited for too.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.paths.all().all(|path| self.is_path_done(path))
+            && (self.paths.is_one() || self.is_over(|_| true, self.k, self.asked >= ASKED_MAX))
     }
 
     fn is_path_done(&self, path: u8) -> bool {
-        let mut nearest = self
-            .candidates
-            .iter()
-            .filter(|c| c.is_on(path))
-            .filter(|c| !matches!(c.standing, Standing::Failed | Standing::Slow))
-            .take(self.k);
-        let all_answered = nearest.all(|c| c.standing == Standing::Answered);
-        let enough = self.count(path, Standing::Answered) >= self.k;
         let asked_all = self.paths.of(path).asked >= self.paths.asked_max();
-        let exhausted = asked_all && self.count(path, Standing::Asked) == 0;
-        (all_answered || exhausted) && (enough || self.count(path, Standing::Slow) == 0)
+        self.is_over(|c| c.is_on(path), self.paths.share_of(self.k), asked_all)
+    }
+
+    /// Whether the `k` nearest of these candidates have answered.
+    fn is_over(&self, is_of: impl Fn(&Candidate) -> bool, k: usize, asked_all: bool) -> bool {
+        let of = || self.candidates.iter().filter(|c| is_of(c));
+        let count = |standing| of().filter(|c| c.standing == standing).count();
+        let mut nearest = of().filter(|c| c.is_hopeful()).take(k);
+        let all_answered = nearest.all(|c| c.standing == Standing::Answered);
+        let exhausted = asked_all && count(Standing::Asked) == 0;
+        (all_answered || exhausted)
+            && (count(Standing::Answered) >= k || count(Standing::Slow) == 0)
     }
 
     /// Whether as many candidates of this path as may be stand at this endpoint, or at its
@@ -390,6 +437,27 @@ mod tests {
         }
         assert_eq!(lookup.candidates().len(), CANDIDATES_MAX);
         assert!(lookup.candidate_mut(&farthest.id, &farthest.endpoint).is_some());
+    }
+
+    #[test]
+    fn who_answered_keeps_its_place_whatever_is_named_later() {
+        for paths in [1, 2, 8] {
+            let mut lookup = lookup().with_paths(paths);
+            let truth = nearer(0);
+            lookup.learn(&truth, 1);
+            let mut asked = lookup.next_to_ask();
+            let mut named = 1;
+            while let Some(next) = asked {
+                // Each answer names twenty that are nearer than all before.
+                let lies: Vec<Contact> = (named..named + 20).map(nearer).collect();
+                named += 20;
+                lookup.answered(&next.id, &next.endpoint, &lies, Answered::default());
+                asked = lookup.next_to_ask();
+            }
+            let answered = lookup.candidates().iter().any(|c| c.id == truth.id);
+            assert!(answered && lookup.is_done(), "{paths} paths");
+            assert!(named > 40 * 20, "{paths} paths: there are more names than places");
+        }
     }
 
     #[test]

@@ -39,6 +39,13 @@ impl Node {
         let nearer = closest.iter().filter(|c| c.id.distance(&target) < own).count();
         let here = !self.config.client && !self.is_draining() && nearer < k;
         closest.truncate(if here { k - 1 } else { k });
+        // And where each path of the lookup ended: liars on one cannot keep the value from
+        // those that others found.
+        for end in operation.lookup.ends() {
+            if !closest.iter().any(|c| c.id == end.id && c.endpoint == end.endpoint) {
+                closest.push(*end);
+            }
+        }
         // What is put for another is on that one's account.
         let asker = match &operation.audience {
             Audience::Askers(askers) => askers.first(),
