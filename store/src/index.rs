@@ -1,6 +1,7 @@
 //! Held values by key, by distance, by expiry and by source, kept in step.
 
 use alloc::collections::BTreeSet;
+use core::hash::BuildHasher;
 use core::mem;
 use core::ops::Bound::{Excluded, Unbounded};
 
@@ -48,6 +49,10 @@ impl Index {
             sources: HashMap::with_hasher(RandomState::with_seeds(a, b, c, d)),
             bytes: 0,
         }
+    }
+
+    pub(crate) fn hash_of(&self, key: &Id) -> u64 {
+        BuildHasher::hash_one(self.keys.hasher(), key)
     }
 
     pub(crate) fn key_count(&self) -> usize {

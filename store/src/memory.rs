@@ -91,6 +91,15 @@ impl Memory {
         self.index.key_values(key).is_some()
     }
 
+    /// The keyed hash by which the table of keys finds `key`, whether it is held or not.
+    ///
+    /// Whoever can tell hashes can choose keys that collide, so nothing that a peer may see
+    /// may follow from it: it is for tests of that defence.
+    #[must_use]
+    pub fn hash_of(&self, key: &Id) -> u64 {
+        self.index.hash_of(key)
+    }
+
     /// Time never runs backwards here, whatever is given.
     fn advance(&mut self, now_s: u64) -> u64 {
         self.now_s = self.now_s.max(now_s);

@@ -1,6 +1,7 @@
-//! What a simulator needs to set up a network (feature `simulation`).
+//! What a simulator needs to set up a network, and the secrets that it gives to adversaries to
+//! show what those secrets are worth (feature `simulation`).
 
-use kdht_wire::Contact;
+use kdht_wire::{Contact, Endpoint, Id};
 
 use crate::contact::Answer;
 use crate::node::Node;
@@ -17,5 +18,22 @@ impl Node {
             let answer = Answer { rtt_us, cookie: 0 };
             self.answered(now, &contact.id, &contact.endpoint, &answer);
         }
+    }
+
+    /// The cookie that `peer` would get with a reply now. Only `peer` may know it.
+    #[must_use]
+    pub fn cookie_for(&mut self, peer: &Endpoint, now: Now) -> u64 {
+        self.cookies.check(peer, 0, now.mono).fresh
+    }
+
+    /// The hash by which the store finds `key`. Nobody may know it.
+    #[must_use]
+    pub fn hash_of(&self, key: &Id) -> u64 {
+        self.store.hash_of(key)
+    }
+
+    /// The keys under which it holds values, nearest first.
+    pub fn keys_held(&self) -> impl Iterator<Item = Id> {
+        self.store.keys()
     }
 }
