@@ -15,7 +15,7 @@ demo:
 test: needs
 	$(CARGO) test --workspace --all-features
 
-# Puts known bugs back, one at a time, and shows that a test finds each.
+# Puts known bugs back and takes defences away, one at a time, and shows that a test finds each.
 mutants:
 	./engine/sim/mutants.sh
 

@@ -1,13 +1,21 @@
 //! Who means harm: scripts that speak bytes. They know what SECURITY.md says strangers will
 //! try, and nothing of how a node decides.
 
+pub(crate) mod claims;
+mod fault;
+pub(crate) mod flood;
+mod garbage;
+mod replay;
+
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use kdht_core::Rng;
-use kdht_wire::{Contact, Endpoint, Flags, Forward, Head, Id, Kind, Message, key_of_value};
+use kdht_wire::{Contact, Endpoint, Flags, Forward, Head, Id, Kind, Message};
 
 use crate::address::{HOSTS_MAX, PORT, SUBNETS, endpoint, ip_of};
+use crate::adversary::claims::Claims;
+use crate::adversary::flood::Stock;
 use crate::letter::Letter;
 use crate::random::{Purpose, below, whole};
 use crate::scenario::{Adversary, Script};
@@ -17,7 +25,7 @@ use crate::world::{Datagram, Occupant, World};
 const NAMED: usize = 20;
 /// Bytes of a first PING that pays for the pings that get to know its sender.
 const HELLO_LEN: usize = 88;
-/// Cookies that a storage flood keeps.
+/// Cookies that a group keeps.
 const COOKIES_MAX: usize = 65_536;
 /// Bytes of a flood's values.
 const FLOOD_LEN: usize = 1_000;
@@ -39,6 +47,14 @@ pub(crate) struct Member {
     endpoint: Endpoint,
 }
 
+/// A cookie, who gave it, and when it came.
+#[derive(Clone, Copy, Debug)]
+struct Given {
+    by: Endpoint,
+    cookie: u64,
+    at_ns: u64,
+}
+
 /// Hosts that follow one script.
 #[derive(Debug)]
 pub(crate) struct Group {
@@ -46,9 +62,12 @@ pub(crate) struct Group {
     number: u16,
     members: Vec<Member>,
     rng: Rng,
-    /// What each node gave as a cookie: (member, address) to (id, cookie).
-    cookies: BTreeMap<(u32, u32), (Id, u64)>,
+    /// What each node gave as a cookie, by member and address.
+    cookies: BTreeMap<(u32, u32), Given>,
     sent: u64,
+    transactions: u64,
+    pub(crate) claims: Claims,
+    stock: Stock,
     /// The one node that all of it goes to.
     pub(crate) target: Option<u32>,
 }
@@ -70,8 +89,18 @@ impl Group {
                 Member { id: rng.id(), endpoint }
             })
             .collect();
-        let cookies = BTreeMap::new();
-        Self { plan: *plan, number, members, rng, cookies, sent: 0, target: None }
+        Self {
+            plan: *plan,
+            number,
+            members,
+            rng,
+            cookies: BTreeMap::new(),
+            sent: 0,
+            transactions: 0,
+            claims: Claims::default(),
+            stock: Stock::default(),
+            target: None,
+        }
     }
 
     /// Who they are, for tables that know them from the start.
@@ -79,12 +108,14 @@ impl Group {
         self.members.iter().map(|member| Contact::new(member.id, member.endpoint))
     }
 
-    /// Chooses its one target, if it has one, and ids to suit.
+    /// Chooses its one target, if it has one, and ids or values to suit.
     pub(crate) fn begin(&mut self, world: &mut World) {
-        if !self.plan.one_target {
-            return;
+        if self.plan.one_target {
+            self.target = world.random_live();
         }
-        self.target = world.random_live();
+        if self.plan.kind == Script::HashFlood {
+            self.collide(world);
+        }
         let Some(target) = self.target else { return };
         let depths = match self.plan.kind {
             // As many as may be under each bit of the target's id.
@@ -107,7 +138,7 @@ impl Group {
         let target = self.target.or_else(|| world.random_live());
         let Some(to) = target.map(|at| world.places[at as usize].endpoint) else { return };
         let at = below(&mut self.rng, self.members.len());
-        let member = self.members[at];
+        let (member, host) = (self.members[at], u32::try_from(at).unwrap_or(0));
         let time_s = world.unix_s(0);
         let tx_id = self.rng.next_u64();
         let id = self.rng.id();
@@ -115,6 +146,14 @@ impl Group {
         let (from, letter) = match self.plan.kind {
             Script::Reflector => (world.victim, self.reflection(&request)),
             Script::Spoofer => return self.spoof(world, to, time_s),
+            Script::FaultLoop => return self.loop_faults(world, to),
+            Script::Garbage => return self.litter(world, host, to),
+            Script::CookieReplay => return self.replay_cookie(world, host, to),
+            Script::Replay => return self.replay_datagram(world, host, to),
+            Script::Rollback => return self.roll_back(world, host),
+            Script::Limiter => return self.flood_limiter(world, to),
+            Script::SignatureFlood => return self.flood_signatures(world, host, to),
+            Script::HashFlood => return self.flood_hashes(world, host, to),
             Script::Recurser => {
                 let kind = [Kind::FindNode, Kind::FindValue][below(&mut self.rng, 2)];
                 let cookie = if below(&mut self.rng, 2) == 0 { 0 } else { tx_id };
@@ -135,9 +174,7 @@ impl Group {
                 let kind = [Kind::FindNode, Kind::FindValue][below(&mut self.rng, 2)];
                 (member.endpoint, Letter { flags, forward: Some(forward), ..request(kind) })
             }
-            Script::StorageFlood => {
-                return self.flood(world, u32::try_from(at).unwrap_or(0), to, &request(Kind::Ping));
-            }
+            Script::StorageFlood => return self.flood(world, host, to, &request(Kind::Ping)),
             Script::Flusher => {
                 let port = u16::try_from(1_024 + below(&mut self.rng, 60_000)).unwrap_or(PORT);
                 let from = Endpoint { port: port.into(), ..member.endpoint };
@@ -150,7 +187,8 @@ impl Group {
                 (member.endpoint, Letter { len_min: HELLO_LEN, ..ping })
             }
         };
-        self.send(world, from, to, letter.bytes());
+        let cookie = self.told_cookie(world, &from, &to).unwrap_or(letter.cookie);
+        self.send(world, from, to, Letter { cookie, ..letter }.bytes());
     }
 
     /// Answers what reached one of its hosts.
@@ -159,12 +197,10 @@ impl Group {
         let Ok(message) = Message::parse(&datagram.bytes) else { return };
         let head = message.head;
         if head.is_reply() {
-            let is_welcome = self.plan.kind == Script::StorageFlood && head.cookie.get() != 0;
-            if is_welcome && self.cookies.len() < COOKIES_MAX {
-                let given = (head.sender, head.cookie.get());
-                self.cookies.insert((member, ip_of(&datagram.from)), given);
+            if message.kind != Kind::Fault {
+                self.claims.served(head.tx_id.get());
             }
-            return;
+            return self.keep_cookie(world, member, head, &datagram.from);
         }
         let id = match self.plan.kind {
             Script::Flusher => self.id_at(world, &datagram.to),
@@ -254,22 +290,59 @@ impl Group {
         self.send(world, from, to, letter.bytes());
     }
 
-    /// A random value for a node whose cookie is known, else a PING that asks for one.
-    fn flood(&mut self, world: &mut World, at: u32, to: Endpoint, ping: &Letter<'_>) {
-        let member = self.members[at as usize];
-        let known = self.cookies.get(&(at, ip_of(&to))).copied();
-        let bytes = match known {
-            Some((_, cookie)) => {
-                let mut value = vec![0; FLOOD_LEN];
-                value[..8].copy_from_slice(&self.rng.next_u64().to_le_bytes());
-                let key = key_of_value(&value);
-                let (sender, tx_id) = (member.id, ping.tx_id);
-                let store = Letter::request(Kind::Store, tx_id, key, sender, ping.time_s);
-                Letter { cookie, value: &value, ..store }.bytes()
-            }
-            None => Letter { sender: member.id, target: member.id, ..ping.clone() }.bytes(),
+    /// Host number `at`; the last one, if there are not so many. No group is empty.
+    fn host(&self, at: u32) -> Member {
+        self.members[(at as usize).min(self.members.len() - 1)]
+    }
+
+    /// What `by` gave this host.
+    fn given(&self, at: u32, by: &Endpoint) -> Option<Given> {
+        self.cookies.get(&(at, ip_of(by))).copied()
+    }
+
+    /// The next answer of `by` brings this host a new cookie.
+    fn forget_given(&mut self, at: u32, by: &Endpoint) {
+        self.cookies.remove(&(at, ip_of(by)));
+    }
+
+    /// Keeps the cookie of a reply, as far as this script has a use for it.
+    fn keep_cookie(&mut self, world: &World, member: u32, reply: &Head, by: &Endpoint) {
+        let place = (member, ip_of(by));
+        let is_kept = match self.plan.kind {
+            Script::StorageFlood | Script::SignatureFlood | Script::HashFlood => true,
+            Script::Limiter | Script::Rollback => true,
+            // One that grows old is what it wants.
+            Script::CookieReplay => !self.cookies.contains_key(&place),
+            _ => false,
         };
-        self.send(world, member.endpoint, to, bytes);
+        if is_kept && reply.cookie.get() != 0 && self.cookies.len() < COOKIES_MAX {
+            let given = Given { by: *by, cookie: reply.cookie.get(), at_ns: world.now_ns() };
+            self.cookies.insert(place, given);
+        }
+    }
+
+    /// A request of one of its hosts in its own name, as a client's: of those nobody tells
+    /// others, so that tables stay as they are.
+    fn letter(&mut self, world: &World, at: u32, kind: Kind, target: Id) -> Letter<'static> {
+        let (tx_id, sender) = (self.next_tx(), self.host(at).id);
+        let letter = Letter::request(kind, tx_id, target, sender, world.unix_s(0));
+        Letter { flags: Flags::CLIENT, ..letter }
+    }
+
+    /// A transaction of this group's own.
+    fn next_tx(&mut self) -> u64 {
+        self.transactions += 1;
+        1 << 62 | u64::from(self.number) << 40 | self.transactions
+    }
+
+    /// The cookie that `to` would give to `from`, if the group is given what it must not know.
+    fn told_cookie(&self, world: &mut World, from: &Endpoint, to: &Endpoint) -> Option<u64> {
+        let Some(Occupant::Node(at)) = world.occupant(to).filter(|_| self.plan.informed) else {
+            return None;
+        };
+        let now = world.now_of(at);
+        let node = world.places[at as usize].node.as_mut()?;
+        Some(node.cookie_for(from, now))
     }
 
     fn send(&mut self, world: &mut World, from: Endpoint, to: Endpoint, bytes: Vec<u8>) {

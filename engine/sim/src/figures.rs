@@ -107,6 +107,8 @@ figures! {
     gets: u64 = 0,
     /// Gets that brought another value than the one put.
     values_wrong: u64 = 0,
+    /// Share of the gets that brought an older version than the newest stored when they began.
+    values_old: f64 = f64::NAN,
     /// Honest nodes that run at the end.
     nodes_live: u64 = 0,
     /// Nodes that died during the run.
@@ -129,8 +131,28 @@ figures! {
     victim_datagrams: u64 = 0,
     /// Most that one honest node sent to the victim, in bytes per byte it got in its name.
     amplification: f64 = 0.0,
+    /// Most that one datagram in the victim's name drew at once, in bytes per byte of it.
+    amplification_once: f64 = 0.0,
     /// Requests of honest nodes to hosts that adversaries invented.
     invented_asked: u64 = 0,
+    /// Replies of honest nodes to what was a reply itself.
+    replies_to_replies: u64 = 0,
+    /// Requests of adversaries that had to be refused.
+    forbidden_sent: u64 = 0,
+    /// Of them those that were not.
+    forbidden_served: u64 = 0,
+    /// Share of the requests of adversaries that was served as anybody's must be.
+    fair_served: f64 = f64::NAN,
+    /// Requests of one host that asks too much that were served, a second of its asking.
+    greedy_per_s: f64 = f64::NAN,
+    /// Most wrong signatures that one node verified, a second of the flood.
+    signatures_per_s: f64 = f64::NAN,
+    /// Datagrams dropped for their MAC or its time.
+    macs_refused: u64 = 0,
+    /// Values refused for an older sequence than the one held.
+    sequences_refused: u64 = 0,
+    /// Most keys that share one slot in the hash table of the adversaries' one target.
+    slot_keys_max: u64 = 0,
     /// Most bytes of values held by one node.
     store_bytes_max: u64 = 0,
     /// Replies that no honest node had asked for.

@@ -3,7 +3,7 @@
 
 use kdht_wire::{
     Contact, DATAGRAM_LEN_MAX, EXT_FORWARD, Emit, Endpoint, Fault, Filter, FindValueBody, Flags,
-    Forward, Head, Id, Kind, Publisher, Record, ReplyBody, StoreBody,
+    Forward, Head, Id, Kind, NetworkKey, Publisher, Record, ReplyBody, StoreBody,
 };
 use zerocopy::IntoBytes;
 
@@ -21,12 +21,16 @@ pub(crate) struct Letter<'a> {
     pub(crate) observed: Endpoint,
     /// Of a FIND reply.
     pub(crate) contacts: &'a [Contact],
-    /// Of a STORE.
+    /// Of a STORE of an immutable value.
     pub(crate) value: &'a [u8],
+    /// Of a STORE of any other.
+    pub(crate) record: Option<Record<'a>>,
     /// Of a forwarded request.
     pub(crate) forward: Option<Forward>,
     /// Padded to this length.
     pub(crate) len_min: usize,
+    /// Of a network with a key.
+    pub(crate) key: Option<NetworkKey>,
 }
 
 impl<'a> Letter<'a> {
@@ -43,8 +47,10 @@ impl<'a> Letter<'a> {
             observed: Endpoint::NONE,
             contacts: &[],
             value: &[],
+            record: None,
             forward: None,
             len_min: 0,
+            key: None,
         }
     }
 
@@ -62,7 +68,7 @@ impl<'a> Letter<'a> {
         head.flags = self.flags.0.into();
         head.cookie = self.cookie.into();
         head.time_s = self.time_s.into();
-        let Ok(mut emit) = Emit::datagram(&mut buf, head, None, usize::MAX) else {
+        let Ok(mut emit) = Emit::datagram(&mut buf, head, self.key.as_ref(), usize::MAX) else {
             return Vec::new();
         };
         if self.kind == Kind::Fault {
@@ -83,7 +89,8 @@ impl<'a> Letter<'a> {
             let _ = emit.body(&FindValueBody::new(&Filter::Any, 0));
         } else if self.kind == Kind::Store {
             let _ = emit.body(&StoreBody { cas: StoreBody::UNCONDITIONAL.into() });
-            if let Ok(record) = Record::whole(Publisher::Immutable, 86_400, self.value) {
+            let immutable = Record::whole(Publisher::Immutable, 86_400, self.value).ok();
+            if let Some(record) = self.record.or(immutable) {
                 let _ = emit.store_record(&record);
             }
         }

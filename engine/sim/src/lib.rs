@@ -9,6 +9,7 @@
 
 mod address;
 mod adversary;
+mod attacked;
 mod expect;
 mod figures;
 mod genesis;
@@ -18,6 +19,7 @@ mod random;
 mod run;
 mod scenario;
 mod settings;
+mod tap;
 mod trace;
 mod tray;
 mod watch;

@@ -9,6 +9,7 @@ use kdht_wire::{Endpoint, Id};
 
 use crate::address::ip_of;
 use crate::adversary::Group;
+use crate::attacked;
 use crate::figures::{Figures, Row, mean, quantile};
 use crate::genesis;
 use crate::random::{exponential, weibull, whole};
@@ -408,6 +409,8 @@ impl Director {
             victim_datagrams: world.tally.victim_datagrams,
             invented_asked: world.tally.invented_asked,
             operations_max: world.tally.operations_max,
+            replies_to_replies: world.tally.replies_to_replies,
+            amplification_once: world.tally.amplification_once,
             outage_lost: self.outage_lost,
             simulated_s: (world.now_ns() - START_NS) as f64 / NS_PER_S as f64,
             bytes_per_node: resident_bytes() / nodes,
@@ -418,6 +421,7 @@ impl Director {
             measure_work(&mut figures, work, scenario);
         }
         self.measure_tables(&mut figures);
+        attacked::measure(&mut figures, world, &self.groups, self.stands_ns);
         figures
     }
 
@@ -482,6 +486,7 @@ fn measure_work(figures: &mut Figures, work: &Work, scenario: &Scenario) {
     (figures.values_put, figures.values_stored) = work.values();
     figures.gets = work.gets;
     figures.values_wrong = work.wrong;
+    figures.values_old = work.old as f64 / work.gets as f64;
     figures.values_lost = work.lost as f64 / work.gets as f64;
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use kdht_wire::Kind;
 use serde::Deserialize;
 use toml::{Table, Value};
 
@@ -265,6 +266,9 @@ pub struct Values {
     pub put_until_s: u64,
     /// Publishers put their values again after so many seconds; 0: never.
     pub republish_s: u64,
+    /// How often each is put again as a newer version: 0 to 1000; later ones are as the last.
+    /// Needs `signed`.
+    pub updates: u32,
     /// Times that each is looked for, by random live nodes: 0 to 64.
     pub gets: u32,
     /// The first is looked for then.
@@ -283,6 +287,7 @@ impl Default for Values {
             put_from_s: 0,
             put_until_s: 10,
             republish_s: 0,
+            updates: 0,
             gets: 1,
             get_from_s: 20,
             get_until_s: 0,
@@ -330,6 +335,10 @@ pub struct Adversary {
     /// Whether all of it goes to one node, instead of to random ones.
     #[serde(default)]
     pub one_target: bool,
+    /// Whether it is given what a node keeps secret: the cookies that it would give anybody,
+    /// the hashes of its store. Shows what the secret is worth.
+    #[serde(default)]
+    pub informed: bool,
 }
 
 fn one() -> u32 {
@@ -366,6 +375,34 @@ pub enum Script {
     Recurser,
     /// Sends requests that look forwarded on the victim's behalf.
     Forwarder,
+    /// Sends FAULTs, and what draws them, in other nodes' names.
+    FaultLoop,
+    /// Sends what is no message: of every length, cut, drawn out, flipped and random.
+    Garbage,
+    /// Presents cookies from other addresses, ports and to other nodes, and too late.
+    CookieReplay,
+    /// Sends what it overheard in a private network, as it was and as a reply, and what has
+    /// the MAC of another network.
+    Replay,
+    /// Stores signed values as it overheard them, however old, at their holders.
+    Rollback,
+    /// One host that asks too much, and ever new addresses to make its limiter forget it.
+    Limiter,
+    /// Stores values with wrong signatures wherever it gets a cookie.
+    SignatureFlood,
+    /// Stores values whose keys collide in the node's hash table, as far as it knows it.
+    HashFlood,
+}
+
+impl Script {
+    /// Which requests of honest nodes it overhears.
+    pub(crate) fn overhears(self) -> Option<Kind> {
+        match self {
+            Self::Replay => Some(Kind::FindNode),
+            Self::Rollback => Some(Kind::Store),
+            _ => None,
+        }
+    }
 }
 
 /// The network in two parts that do not hear each other.
@@ -464,6 +501,11 @@ impl Scenario {
         within("values.size", self.values.size, 8, 1_000)?;
         within("values.lifetime_s", self.values.lifetime_s, 1, 86_400)?;
         within("values.gets", self.values.gets, 0, 64)?;
+        within("values.updates", self.values.updates, 0, 1_000)?;
+        if self.values.updates > 0 && self.values.proof != Proof::Signed {
+            let why = "values.updates must be 0 unless values.proof is \"signed\"";
+            return Err(ScenarioError(why.to_owned()));
+        }
         within("values.republish_s", self.values.republish_s, 0, DURATION_S_MAX)?;
         let shares =
             [("loss", self.loss), ("duplication", self.duplication), ("stale", self.stale)];
@@ -590,6 +632,8 @@ mod tests {
         assert_eq!(range, "k must be 1 to 20, not 21");
         let setting = error("[node]\nspeed = 3\n", &[]);
         assert!(setting.contains("node.speed") && setting.contains("contacts_max"), "{setting}");
+        let updates = error("[values]\nupdates = 2\n", &[]);
+        assert!(updates.contains("values.updates") && updates.contains("signed"), "{updates}");
         let set = error("k = 8\n", &["latency.mean=3"]);
         assert!(set.contains("--set latency.mean=3") && set.contains("mean_ms"), "{set}");
         let line = error("expect = [\"hops_mean about 3\"]\n", &[]);

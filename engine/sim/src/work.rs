@@ -19,17 +19,28 @@ use crate::world::{Task, World};
 /// What a command was for.
 #[derive(Clone, Copy, Debug)]
 enum Purpose {
-    Lookup { began_ns: u64 },
-    Put(u32),
-    Get(u32),
+    Lookup {
+        began_ns: u64,
+    },
+    Put {
+        item: u32,
+        version: u32,
+    },
+    /// Of an item that is at least this new.
+    Get {
+        item: u32,
+        version: u32,
+    },
 }
 
 /// One value of the run.
 #[derive(Clone, Debug)]
 struct Item {
     key: Id,
-    is_put: bool,
-    is_stored: bool,
+    /// Which version was put last; nothing: none yet.
+    put: Option<u32>,
+    /// The newest that somebody acknowledged.
+    stored: Option<u32>,
 }
 
 /// Everything that is asked of nodes, and what came of it.
@@ -50,6 +61,7 @@ pub(crate) struct Work {
     pub(crate) gets: u64,
     pub(crate) lost: u64,
     pub(crate) wrong: u64,
+    pub(crate) old: u64,
 }
 
 impl Work {
@@ -61,7 +73,7 @@ impl Work {
             sum += 1.0 / f64::from(rank);
             sum
         });
-        let none = Item { key: Id::ZERO, is_put: false, is_stored: false };
+        let none = Item { key: Id::ZERO, put: None, stored: None };
         let work = Self {
             rng: world.draws.stream(2),
             began_ns: world.now_ns(),
@@ -77,6 +89,7 @@ impl Work {
             gets: 0,
             lost: 0,
             wrong: 0,
+            old: 0,
         };
         work.schedule_next(world, Task::Lookup, 0);
         work.schedule_next(world, Task::Put, 0);
@@ -129,11 +142,15 @@ impl Work {
         if again_s > 0 {
             world.schedule(world.now_ns() + again_s * NS_PER_S, Task::Republish(item));
         }
-        let (key, value) = value_of(world, item);
+        let updates = world.scenario.values.updates;
+        let before = self.items.get(item as usize).and_then(|held| held.put);
+        let version = before.map_or(0, |version| version + 1).min(updates);
+        let (key, value) = value_of(world, item, version);
         if let Some(held) = self.items.get_mut(item as usize) {
-            (held.key, held.is_put) = (key, true);
+            (held.key, held.put) = (key, Some(version));
         }
-        self.begin(world, Command::Put { key, value, cas: None }, Purpose::Put(item));
+        let purpose = Purpose::Put { item, version };
+        self.begin(world, Command::Put { key, value, cas: None }, purpose);
     }
 
     /// Looks for the next value.
@@ -143,13 +160,13 @@ impl Work {
         self.schedule_next(world, Task::Get, self.gets_begun);
         let count = world.scenario.values.count.max(1);
         let item = number % count;
-        let Some(key) = self.items.get(item as usize).filter(|i| i.is_stored).map(|i| i.key) else {
-            return;
-        };
+        let held = self.items.get(item as usize);
+        let stored = held.and_then(|held| Some((held.key, held.stored?)));
+        let Some((key, version)) = stored else { return };
         self.begin(
             world,
             Command::FindValue { key, filter: Filter::Any, values_max: 1, holders: 1 },
-            Purpose::Get(item),
+            Purpose::Get { item, version },
         );
     }
 
@@ -172,11 +189,11 @@ impl Work {
                 let origin = world.places[at as usize].id;
                 self.rows.push(self.row(world, &origin, &Id::ZERO, began_ns));
             }
-            (_, Purpose::Get(_)) => {
+            (_, Purpose::Get { .. }) => {
                 self.gets += 1;
                 self.lost += 1;
             }
-            (_, Purpose::Put(_)) => {}
+            (_, Purpose::Put { .. }) => {}
         }
     }
 
@@ -185,20 +202,27 @@ impl Work {
         let Some(purpose) = self.pending.remove(&(at, report.operation)) else { return };
         match (purpose, &report.outcome) {
             (Purpose::Lookup { began_ns }, _) => self.judge(world, at, began_ns, report),
-            (Purpose::Put(item), Outcome::Stored(stored)) if stored.acknowledged > 0 => {
+            (Purpose::Put { item, version }, Outcome::Stored(stored))
+                if stored.acknowledged > 0 =>
+            {
                 if let Some(item) = self.items.get_mut(item as usize) {
-                    item.is_stored = true;
+                    item.stored = item.stored.max(Some(version));
                 }
             }
-            (Purpose::Put(_), _) => {}
-            (Purpose::Get(item), Outcome::Values { values, .. }) => {
+            (Purpose::Put { .. }, _) => {}
+            (Purpose::Get { item, version }, Outcome::Values { values, .. }) => {
                 self.gets += 1;
-                let (_, wanted) = value_of(world, item);
-                if !values.iter().any(|value| value.bytes == wanted.bytes) {
-                    self.wrong += 1;
+                let last = self.items.get(item as usize).and_then(|held| held.put).unwrap_or(0);
+                let is_there = |version: u32| {
+                    let (_, wanted) = value_of(world, item, version);
+                    values.iter().any(|value| value.bytes == wanted.bytes)
+                };
+                match (0..=last).rev().find(|version| is_there(*version)) {
+                    Some(found) => self.old += u64::from(found < version),
+                    None => self.wrong += 1,
                 }
             }
-            (Purpose::Get(_), _) => {
+            (Purpose::Get { .. }, _) => {
                 self.gets += 1;
                 self.lost += 1;
             }
@@ -224,11 +248,11 @@ impl Work {
                     let origin = world.places[at as usize].id;
                     self.rows.push(self.row(world, &origin, &Id::ZERO, began_ns));
                 }
-                Purpose::Get(_) => {
+                Purpose::Get { .. } => {
                     self.gets += 1;
                     self.lost += 1;
                 }
-                Purpose::Put(_) => {}
+                Purpose::Put { .. } => {}
             }
         }
         unfinished
@@ -239,7 +263,7 @@ impl Work {
         let count = |wanted: fn(&Item) -> bool| {
             self.items.iter().filter(|item| wanted(item)).count() as u64
         };
-        (count(|item| item.is_put), count(|item| item.is_stored))
+        (count(|item| item.put.is_some()), count(|item| item.stored.is_some()))
     }
 
     /// How far the run is, for a progress bar: milliseconds done, and all of them.
@@ -318,14 +342,18 @@ impl Work {
     }
 }
 
-/// Value number `item` of a run, and its key.
-fn value_of(world: &World, item: u32) -> (Id, Value) {
+/// Value number `item` of a run in this version, and its key.
+fn value_of(world: &World, item: u32, version: u32) -> (Id, Value) {
     let values = &world.scenario.values;
     let mut rng = world.draws.stream(1_u64 << 41 | u64::from(item));
     let mut bytes = vec![0; values.size as usize];
     for chunk in bytes.chunks_mut(8) {
         let drawn = rng.next_u64().to_le_bytes();
         chunk.copy_from_slice(&drawn[..chunk.len()]);
+    }
+    // No value is shorter than eight bytes.
+    for (byte, with) in bytes.iter_mut().zip(version.to_le_bytes()) {
+        *byte ^= with;
     }
     let (key, publisher) = match values.proof {
         Proof::Immutable => (key_of_value(&bytes), ValuePublisher::Immutable),
@@ -334,7 +362,7 @@ fn value_of(world: &World, item: u32) -> (Id, Value) {
             secret[..16].copy_from_slice(&rng.secret());
             let key = rng.id();
             let publisher = PublisherKey::from_seed(&secret);
-            let tail = publisher.sign(&key, 1, &[0; SALT_LEN], &bytes);
+            let tail = publisher.sign(&key, u64::from(version) + 1, &[0; SALT_LEN], &bytes);
             (key, ValuePublisher::Signed(tail))
         }
     };

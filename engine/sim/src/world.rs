@@ -7,14 +7,16 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 
 use kdht_core::{Config, Event, NS_PER_S, Nanos, Node, Now, Rng, Route};
-use kdht_wire::{Endpoint, Id};
+use kdht_wire::{Endpoint, Id, Kind};
 use sha2::{Digest, Sha256};
 use zerocopy::IntoBytes;
 
 use crate::address::{Addresses, ip_of};
+use crate::attacked::{drawn_by, replies_to_reply};
 use crate::oracle::Oracle;
 use crate::random::{Draws, Purpose, below, next, unit, whole};
 use crate::scenario::{Distribution, Scenario};
+use crate::tap::{Heard, Tap};
 use crate::trace::Trace;
 use crate::tray::Tray;
 use crate::watch::{Broken, Cause, Watch};
@@ -154,6 +156,8 @@ pub(crate) struct Tally {
     pub(crate) victim_datagrams: u64,
     pub(crate) invented_asked: u64,
     pub(crate) operations_max: u64,
+    pub(crate) replies_to_replies: u64,
+    pub(crate) amplification_once: f64,
     pub(crate) events: u64,
 }
 
@@ -180,6 +184,8 @@ pub(crate) struct World {
     pub(crate) broken: Option<Broken>,
     /// Which plan of partition holds.
     pub(crate) parted: Option<u16>,
+    /// What adversaries overhear.
+    taps: Vec<Tap>,
     now_ns: u64,
     occupants: HashMap<u32, Occupant>,
     heap: BinaryHeap<Reverse<Entry>>,
@@ -209,6 +215,7 @@ impl World {
             trace: None,
             broken: None,
             parted: None,
+            taps: Tap::all_for(scenario),
             now_ns: START_NS,
             occupants: HashMap::new(),
             heap: BinaryHeap::new(),
@@ -375,6 +382,13 @@ impl World {
         }
         let due_ns = node.poll_timeout().map_or(NEVER, |due| due.0.max(self.now_ns));
         self.tally.operations_max = self.tally.operations_max.max(node.operations() as u64);
+        if let Cause::Datagram(datagram) = &cause {
+            self.tally.replies_to_replies += replies_to_reply(datagram, &tray);
+            if datagram.from.ip == self.victim.ip {
+                let drawn = drawn_by(datagram, &tray);
+                self.tally.amplification_once = self.tally.amplification_once.max(drawn);
+            }
+        }
         let is_earlier = due_ns < place.wake_at_ns;
         if is_earlier {
             place.wake_at_ns = due_ns;
@@ -409,6 +423,9 @@ impl World {
         } else if crate::adversary::is_invented(&datagram.to) {
             self.tally.invented_asked += 1;
         }
+        for tap in &mut self.taps {
+            tap.hear(now_ns, &datagram);
+        }
         if let Some(nat) = place.nat.as_mut() {
             if nat.len() >= NAT_PEERS_MAX {
                 nat.retain(|_, until_ns| *until_ns >= now_ns);
@@ -423,6 +440,11 @@ impl World {
             trace.sent(at, now_ns, &datagram);
         }
         self.send(datagram, count);
+    }
+
+    /// A random request of this kind that adversaries overheard.
+    pub(crate) fn overheard(&self, kind: Kind, rng: &mut Rng) -> Option<Heard> {
+        self.taps.iter().find(|tap| tap.kind == kind)?.any(rng)
     }
 
     /// Sends a datagram, as whoever it says it is from; `count` tells it from others that

@@ -29,8 +29,13 @@ const SMALL: &[(&str, &[&str])] = &[
         ],
     ),
     ("colluder", &["nodes=200", "lookups.count=50"]),
+    (
+        "cookie_replay",
+        &["nodes=30", "duration_s=1000", "adversary.0.rate_per_s=10", "adversary.0.count=10"],
+    ),
     ("dropper", &["nodes=300", "lookups.count=100", "duration_s=60"]),
     ("eclipse", &["nodes=300", "duration_s=40", "lookups.count=50"]),
+    ("fault_loop", &["nodes=50", "duration_s=30", "lookups.count=50"]),
     (
         "flush",
         &[
@@ -44,15 +49,21 @@ const SMALL: &[(&str, &[&str])] = &[
         ],
     ),
     ("forwarding", &["duration_s=20"]),
+    ("garbage", &["duration_s=20", "lookups.count=50"]),
+    ("hash_flood", &["nodes=30", "duration_s=30"]),
     ("join", &["nodes=100", "lookups.count=200", "duration_s=60"]),
     ("latency", &["nodes=500", "lookups.count=300"]),
+    ("limiter", &["duration_s=20", "adversary.0.rate_per_s=2000", "lookups.count=50"]),
     ("outage", &["nodes=200", "lookups.count=100"]),
     ("partition", &["nodes=80", "lookups.count=100", "values.count=20"]),
     ("perfect", &["nodes=1000", "lookups.count=300"]),
     ("poisoner", &["nodes=300", "lookups.count=60"]),
     ("recursion", &["nodes=50", "duration_s=20"]),
     ("reflection", &["nodes=50", "duration_s=30"]),
-    ("splitter", &["nodes=100", "duration_s=60", "adversary.0.count=500", "lookups.count=50"]),
+    ("replay", &["nodes=50", "duration_s=200", "lookups.count=200"]),
+    ("rollback", &["nodes=50", "duration_s=150", "values.count=15"]),
+    ("signatures", &["duration_s=20", "lookups.count=50"]),
+    ("splitter", &["nodes=100", "duration_s=60", "adversary.0.count=1000", "lookups.count=100"]),
     ("spoofing", &["nodes=80", "duration_s=30", "lookups.count=50"]),
     ("stale", &["nodes=1000", "lookups.count=200"]),
     (
@@ -60,7 +71,7 @@ const SMALL: &[(&str, &[&str])] = &[
         &[
             "nodes=50",
             "duration_s=100",
-            "adversary.0.rate_per_s=1000",
+            "adversary.0.rate_per_s=2500",
             "values.count=30",
             "values.get_from_s=80",
             "node.store_bytes_max=600000",
@@ -71,8 +82,76 @@ const SMALL: &[(&str, &[&str])] = &[
     ("sybil", &["nodes=100", "duration_s=60", "lookups.from_s=20", "lookups.count=50"]),
 ];
 
+/// What takes the defence away that an attack's scenario is about.
+enum Off {
+    /// These settings.
+    Set(&'static [&'static str]),
+    /// No setting: mutants/attacks/NAME.patch takes it out of the code, and mutants.sh shows
+    /// that the scenario fails.
+    Patch,
+}
+
+const NO_CAPS: Off = Off::Set(&["node.bucket_group_max=1000", "node.table_group_max=1000"]);
+const NO_KEY: Off = Off::Set(&["keyed=false"]);
+const TOLD: Off = Off::Set(&["adversary.0.informed=true"]);
+/// Whoever does not answer is waited for, a minute each time.
+const PATIENT: Off = Off::Set(&[
+    "node.slow_ms_min=60000",
+    "node.slow_ms_max=60000",
+    "node.slow_ms_initial=60000",
+    "node.fail_ms_min=60000",
+    "node.fail_ms_max=60000",
+]);
+
+/// Each scenario with adversaries, in the order of their names, what takes its defence away,
+/// and the figure that then is not as the scenario expects.
+const DEFENCES: &[(&str, Off, &str)] = &[
+    ("accuser", Off::Patch, "victim_datagrams"),
+    ("cookie_replay", Off::Patch, "forbidden_served"),
+    ("dropper", PATIENT, "lookups_unfinished"),
+    ("eclipse", NO_CAPS, "target_honest"),
+    ("fault_loop", Off::Patch, "replies_to_replies"),
+    ("flush", Off::Patch, "live_evicted"),
+    ("forwarding", Off::Patch, "victim_datagrams"),
+    ("garbage", Off::Patch, "forbidden_served"),
+    ("hash_flood", TOLD, "slot_keys_max"),
+    ("limiter", Off::Set(&["node.throttle_slots=0"]), "greedy_per_s"),
+    ("poisoner", PATIENT, "closest_found"),
+    ("recursion", TOLD, "operations_max"),
+    ("reflection", TOLD, "amplification_once"),
+    ("replay", NO_KEY, "forbidden_served"),
+    ("rollback", Off::Patch, "values_old"),
+    ("signatures", Off::Set(&["node.signatures_per_s=1000000"]), "signatures_per_s"),
+    ("splitter", Off::Patch, "buckets_max"),
+    ("spoofing", Off::Patch, "closest_found"),
+    (
+        "storage",
+        Off::Set(&["node.store_bytes_max=1000000000", "node.store_source_bytes_max=1000000000"]),
+        "store_bytes_max",
+    ),
+    ("stranger", NO_KEY, "victim_datagrams"),
+    ("sybil", NO_CAPS, "per_subnet_in_table"),
+];
+
+/// Attacks that nothing in the code stops: their scenarios say how much they get.
+const UNSTOPPED: &[&str] = &["colluder"];
+
+const FOLDER: &str = env!("CARGO_MANIFEST_DIR");
+
+/// The names of all scenarios, sorted.
+fn scenarios() -> Vec<String> {
+    let files = std::fs::read_dir(format!("{FOLDER}/scenarios")).expect(FOLDER);
+    let stem = |file: std::fs::DirEntry| {
+        file.path().file_stem().map(|stem| stem.to_string_lossy().into_owned())
+    };
+    let mut names: Vec<String> =
+        files.filter_map(|file| stem(file.expect("a file of the folder"))).collect();
+    names.sort();
+    names
+}
+
 fn scenario(name: &str, overrides: &[&str]) -> Scenario {
-    let path = format!("{}/scenarios/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{FOLDER}/scenarios/{name}.toml");
     let text = std::fs::read_to_string(&path).expect(&path);
     let overrides: Vec<String> = overrides.iter().map(|word| (*word).to_owned()).collect();
     Scenario::parse(&text, &overrides).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -96,18 +175,25 @@ fn passes(name: &str, seed: u64) {
         Ok(outcome) => {
             assert!(outcome.failures.is_empty(), "{:?}\nagain with: {again}", outcome.failures);
         }
-        Err(error) => panic!("{error}\nagain with: {again}"),
+        Err(error) => {
+            // What the figures are although an invariant is broken.
+            let mut unchecked = small(name);
+            unchecked.checks = false;
+            let failures = outcome(&unchecked, seed).map(|outcome| outcome.failures);
+            panic!("{error}\n{failures:?}\nagain with: {again}");
+        }
     }
 }
 
+/// With KDHT_SCENARIO only the scenario that it names: mutants.sh asks for one at a time.
 #[test]
 fn every_scenario_has_a_small_version_that_passes() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
-    for file in std::fs::read_dir(folder).unwrap() {
-        let name = file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned();
+    for name in scenarios() {
         assert!(SMALL.iter().any(|(known, _)| *known == name), "{name} has no small version");
     }
-    for (name, _) in SMALL {
+    let wanted = std::env::var("KDHT_SCENARIO").ok();
+    assert!(wanted.as_ref().is_none_or(|name| scenarios().contains(name)), "{wanted:?}");
+    for (name, _) in SMALL.iter().filter(|(name, _)| wanted.as_deref().is_none_or(|w| w == *name)) {
         passes(name, 1);
     }
 }
@@ -148,15 +234,36 @@ fn a_line_that_fails_is_named_with_its_figure() {
 }
 
 #[test]
+fn every_attack_has_a_row_that_takes_its_defence_away() {
+    let is_attack = |name: &String| !small(name).adversary.is_empty();
+    let is_stopped = |name: &String| !UNSTOPPED.contains(&name.as_str());
+    let attacks = scenarios().into_iter().filter(is_attack).filter(is_stopped);
+    let attacks: Vec<String> = attacks.collect();
+    let rows: Vec<&str> = DEFENCES.iter().map(|(name, ..)| *name).collect();
+    assert_eq!(attacks, rows, "scenarios with adversaries, and rows");
+    for (name, off, figure) in DEFENCES {
+        let about = |line: &String| line.split(' ').next() == Some(figure);
+        assert!(small(name).expect.iter().any(about), "{name} expects nothing of {figure}");
+        let patch = format!("{FOLDER}/mutants/attacks/{name}.patch");
+        let first = std::fs::read_to_string(&patch).ok();
+        let first = first.and_then(|text| text.lines().next().map(str::to_owned));
+        let wanted = matches!(off, Off::Patch).then(|| format!("figure: {figure}"));
+        assert_eq!(first, wanted, "{patch}");
+    }
+}
+
+#[test]
 fn without_the_defence_the_attack_shows() {
-    for (name, off, figure) in [
-        ("sybil", &["node.bucket_group_max=1000", "node.table_group_max=1000"], "per_subnet"),
-        ("eclipse", &["node.bucket_group_max=1000", "node.table_group_max=1000"], "target_honest"),
-    ] {
-        let words = SMALL.iter().find(|(known, _)| *known == name).unwrap().1;
-        let words: Vec<&str> = words.iter().chain(off).copied().collect();
-        let failures = outcome(&scenario(name, &words), 1).unwrap().failures;
-        assert!(failures.iter().any(|line| line.contains(figure)), "{name}: {failures:?}");
+    for (name, off, figure) in DEFENCES {
+        let Off::Set(off) = off else { continue };
+        let words = SMALL.iter().find(|(known, _)| known == name).unwrap().1;
+        // What an invariant forbids is not to end the run before it is measured.
+        let words: Vec<&str> = words.iter().chain(*off).chain(&["checks=false"]).copied().collect();
+        let outcome = outcome(&scenario(name, &words), 1).unwrap();
+        println!("{name}: {figure} {:?}", outcome.figures.by_name(figure));
+        let failures = outcome.failures;
+        let is_about = |line: &String| line.starts_with(&format!("{figure} is "));
+        assert!(failures.iter().any(is_about), "{name} without its defence: {failures:?}");
     }
 }
 
