@@ -182,9 +182,8 @@ impl Node {
 
     /// A refreshing lookup is about to begin, or has begun.
     fn begins(&mut self, is_about_to: bool) {
-        if let Some(Join { state: State::Refreshing { running, is_beginning, .. }, .. }) =
-            self.join.as_mut()
-        {
+        let Some(join) = self.join.as_mut() else { return };
+        if let State::Refreshing { running, is_beginning, .. } = &mut join.state {
             *running += usize::from(is_about_to);
             *is_beginning = is_about_to;
         }

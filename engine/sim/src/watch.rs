@@ -177,7 +177,7 @@ impl Watch {
             if !ids.insert(member.id) {
                 return Err(format!("{} stands in a table twice", member.id));
             }
-            let depth = node.bucket_depth(member);
+            let depth = node.bucket_depth(&member);
             let start = *crate::oracle::range(&member.id, depth).start();
             *buckets.entry((depth, start)).or_default() += 1;
         }
