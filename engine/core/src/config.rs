@@ -15,8 +15,8 @@ pub struct Config {
     pub k: u8,
     /// Requests of one lookup in flight: 1 to 20.
     pub alpha: u8,
-    /// Disjoint paths of a lookup: 1 to 8. Each more costs a lookup, and survives a liar
-    /// that the others meet (S/Kademlia).
+    /// Disjoint paths of a lookup: 1 to 8. Eight ask half as many nodes again as one, and
+    /// find the closest node unless all of them meet a liar before it (S/Kademlia).
     pub paths: u8,
     /// b, the bits of distance that a step of a lookup gains at least: 1 to 5. Each more
     /// doubles the far part of the table and makes lookups shorter (Kademlia §4.2).

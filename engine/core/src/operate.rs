@@ -71,7 +71,7 @@ impl Node {
         out: &mut dyn Outbox,
     ) -> OperationId {
         let (alpha, k) = match audience {
-            Audience::Walk => (1, 1),
+            Audience::Walk => (1, self.places_of_a_part()),
             _ => (usize::from(self.config.alpha), usize::from(self.config.k)),
         };
         let mut lookup = Lookup::new(target, self.id, alpha, k);

@@ -34,7 +34,7 @@ pub(crate) enum Audience {
     Owner,
     /// The node's own join.
     Join,
-    /// The same, by a lookup with one request in flight that ends at the closest node.
+    /// The same, by a lookup with one request in flight that fills a part of a bucket.
     Walk,
     /// The node's own leaving.
     Drain,

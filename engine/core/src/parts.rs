@@ -5,11 +5,10 @@
 //! nodes around one id, so a bucket that holds a small share of its range's nodes fills with
 //! neighbours of each other, and a lookup that goes through it gains less than one through
 //! random contacts. Here the range of such a bucket is cut into quarters, and in each where
-//! nobody is known yet one *walk* looks for a random id: a lookup with one request in flight
-//! that ends when the closest node has answered. Four walks ask fewer nodes than one whole
-//! lookup, and traffic fills what is left. Buckets next to the own neighbourhood hold most of
-//! the nodes in their ranges, and are looked up as in the paper.
-//! Figures: engine/sim/RESULTS.md "Networks that built themselves".
+//! nobody is known yet one *walk* looks for the k/4 nodes closest to a random id, with one
+//! request in flight. Four walks cost about as much as one whole lookup, and fill the bucket as
+//! well. Buckets next to the own neighbourhood hold most of the nodes in their ranges, and are
+//! looked up as in the paper. Figures: engine/sim/RESULTS.md "Networks that built themselves".
 
 use alloc::vec::Vec;
 
@@ -19,8 +18,8 @@ use crate::node::Node;
 
 /// Buckets of one table that are refreshed in a join.
 const REFRESH_MAX: usize = 160;
-/// A far bucket is cut into 2² parts at most: eight bring lookups of 10⁴ nodes 0.6 % fewer
-/// hops and cost a join half as much again.
+/// A far bucket is cut into 2² parts at most. Eight would save lookups of 10⁴ nodes another
+/// 5 % of their hops, and cost a third more.
 const PART_BITS_MAX: u8 = 2;
 /// Walks of one join. A network of 10⁹ nodes needs about 100; crowds of ids next to our own,
 /// made to look like more, end here.
@@ -72,6 +71,12 @@ impl Node {
         aims.extend(near.into_iter().map(|target| Aim { target, part: None }));
         aims.reverse();
         aims
+    }
+
+    /// How many nodes a walk looks for: the part's share of the bucket's places.
+    pub(crate) fn places_of_a_part(&self) -> usize {
+        let k = usize::from(self.config.k.max(1));
+        k >> part_bits(k, self.config.b.max(1))
     }
 
     /// Whether a good contact is known in the part that a walk is aimed at, in the table of
