@@ -28,13 +28,13 @@ const SMALL: &[(&str, &[&str])] = &[
             "lookups.count=50",
         ],
     ),
-    ("colluder", &["nodes=200", "lookups.count=50"]),
+    ("colluder", &["nodes=200", "lookups.count=50", "values.count=20"]),
     (
         "cookie_replay",
         &["nodes=30", "duration_s=1000", "adversary.0.rate_per_s=10", "adversary.0.count=10"],
     ),
     ("dropper", &["nodes=300", "lookups.count=100", "duration_s=60"]),
-    ("eclipse", &["nodes=300", "duration_s=40", "lookups.count=50"]),
+    ("eclipse", &["nodes=400", "duration_s=40", "lookups.count=50"]),
     ("fault_loop", &["nodes=50", "duration_s=30", "lookups.count=50"]),
     (
         "flush",

@@ -67,7 +67,7 @@ pub const KEYS: &[Key] = keys![
     "node.handovers_max", "values", 0, 64, handovers_max,
         "values handed to newcomers at once; 0: none ever";
     "lookup.paths", "paths", 1, 8, paths,
-        "disjoint paths; each more costs as much as a lookup and outlives a liar on the others";
+        "disjoint paths: eight ask half as many nodes again as one, and outlive liars on seven";
     "lookup.frequent_max", "lookups", 0, 255, frequent_max,
         "ends of lookups remembered, 820 bytes each; a repeated one begins there";
     "lookup.frequent_s", "s", 0, 3_600, frequent_s,

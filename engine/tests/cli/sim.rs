@@ -53,6 +53,32 @@ fn a_run_prints_its_figures_and_gives_the_same_ones_again() {
 }
 
 #[test]
+fn a_seed_has_the_same_digest_alone_and_among_many_however_many_run_at_a_time() {
+    let home = tempfile::tempdir().unwrap();
+    let small = ["--set", "nodes=60", "--set", "lookups.count=10", "--json"];
+    let digests = |words: &[&str]| -> Vec<String> {
+        let run = sim(home.path(), "perfect", &[&small[..], words].concat());
+        assert!(run.status.success(), "{}", stderr(&run));
+        let figures = stdout(&run);
+        let lines = figures.lines().map(|line| serde_json::from_str::<Json>(line).unwrap());
+        let mut seeds: Vec<(u64, String)> = lines
+            .map(|line| (line["seed"].as_u64().unwrap(), line["digest"].to_string()))
+            .collect();
+        seeds.sort();
+        seeds.into_iter().map(|(_, digest)| digest).collect()
+    };
+    let alone: Vec<String> =
+        ["5", "6", "7", "8"].into_iter().flat_map(|seed| digests(&["--seed", seed])).collect();
+    for jobs in ["1", "2", "4"] {
+        let many = digests(&["--seed", "5", "--seeds", "4", "--jobs", jobs]);
+        assert_eq!(many, alone, "{jobs} at a time");
+    }
+    let refused = sim(home.path(), "perfect", &["--jobs", "2"]);
+    assert_eq!(refused.status.code(), Some(2), "--jobs means nothing without --seeds");
+    assert!(stderr(&refused).contains("--seeds"), "{}", stderr(&refused));
+}
+
+#[test]
 fn a_line_that_fails_exits_with_1_and_the_command_that_shows_it_again() {
     let home = tempfile::tempdir().unwrap();
     let expect = "expect=[\"hops_mean > 40\"]";

@@ -74,6 +74,9 @@ fn a_newcomers_farthest_bucket_is_filled_from_all_over_its_range() {
             by_chance += quarters(drawn.into_iter());
         }
         // The nodes around one id lie in half as many.
-        assert!(10 * held >= 9 * by_chance, "seed {seed}: {held} quarters, and {by_chance} by chance");
+        assert!(
+            10 * held >= 9 * by_chance,
+            "seed {seed}: {held} quarters, and {by_chance} by chance"
+        );
     }
 }
