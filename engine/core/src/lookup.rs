@@ -264,8 +264,7 @@ impl Lookup {
         if self.asked >= ASKED_MAX {
             return None;
         }
-        let nearest = self.candidates.iter_mut().filter(|c| c.is_hopeful()).take(self.k);
-        let mut nearest = nearest;
+        let mut nearest = self.candidates.iter_mut().filter(|c| c.is_hopeful()).take(self.k);
         let next = nearest.find(|c| c.standing == Standing::Known)?;
         next.standing = Standing::Asked;
         self.asked = self.asked.saturating_add(1);
