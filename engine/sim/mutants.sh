@@ -18,6 +18,8 @@ export CARGO_TARGET_DIR="$root/target/mutants"
 (cd "$root" && git ls-files -z --cached --others --exclude-standard \
     | xargs -0 tar cf - --ignore-failed-read) | tar xf - -C "$copy"
 cd "$copy"
+# What was built from an earlier copy may be newer than these files, and have a bug in it.
+find . -name '*.rs' -exec touch {} +
 
 run() {
     case $1 in
