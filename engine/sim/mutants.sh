@@ -1,8 +1,9 @@
 #!/bin/sh
 # Puts each bug that others shipped back into a copy of the tree, one at a time, and shows
 # that its test fails. Each patch in mutants/ has the name of the test that it breaks; each
-# in mutants/attacks/ takes a defence away, has the name of the scenario that is about it, and
-# tells in its first line which figure then is not as that expects.
+# in mutants/attacks/ takes a defence away, or only a part of it (NAME.PART.patch), has the name
+# of the scenario that is about it, and tells in its first line which figure then is not as
+# that expects.
 #
 # mutants.sh [NAME...]    only these (attacks/NAME for a scenario); all without any
 #
@@ -24,7 +25,8 @@ find . -name '*.rs' -exec touch {} +
 run() {
     case $1 in
     attacks/*)
-        KDHT_SCENARIO=${1#attacks/} cargo test -q -p kdht-sim --test scenarios -- \
+        scenario=${1#attacks/}
+        KDHT_SCENARIO=${scenario%%.*} cargo test -q -p kdht-sim --test scenarios -- \
             --exact every_scenario_has_a_small_version_that_passes >"$copy/log" 2>&1
         ;;
     *)

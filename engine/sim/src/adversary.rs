@@ -6,6 +6,7 @@ mod fault;
 pub(crate) mod flood;
 mod garbage;
 mod replay;
+mod spoof;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -263,31 +264,6 @@ impl Group {
         let flags = if below(&mut self.rng, 4) == 0 { Flags::RECURSE } else { Flags::default() };
         let len_min = if below(&mut self.rng, 2) == 0 { 0 } else { below(&mut self.rng, 1_232) };
         Letter { cookie, flags, len_min, ..request(kind) }
-    }
-
-    /// A reply that nobody asked for, or one to a transaction that was guessed, in the name
-    /// of a random node.
-    fn spoof(&mut self, world: &mut World, to: Endpoint, time_s: u32) {
-        let Some(named) = world.random_live() else { return };
-        let (id, from) = {
-            let place = &world.places[named as usize];
-            (place.id, place.endpoint)
-        };
-        let lie: Vec<Contact> =
-            (0..NAMED).map(|_| Contact::new(self.rng.id(), self.invented())).collect();
-        let kind = [Kind::Ping, Kind::FindNode, Kind::Fault][below(&mut self.rng, 3)];
-        let tx_id = self.rng.next_u64() & 0x00ff_ffff_ffff_0003;
-        let target = self.rng.id();
-        let contacts = if kind == Kind::FindNode { &lie[..] } else { &[] };
-        let sender = if below(&mut self.rng, 2) == 0 { id } else { self.rng.id() };
-        let letter = Letter {
-            flags: Flags::REPLY,
-            cookie: self.rng.next_u64(),
-            observed: to,
-            contacts,
-            ..Letter::request(kind, tx_id, target, sender, time_s)
-        };
-        self.send(world, from, to, letter.bytes());
     }
 
     /// Host number `at`; the last one, if there are not so many. No group is empty.

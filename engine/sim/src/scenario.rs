@@ -336,7 +336,7 @@ pub struct Adversary {
     #[serde(default)]
     pub one_target: bool,
     /// Whether it is given what a node keeps secret: the cookies that it would give anybody,
-    /// the hashes of its store. Shows what the secret is worth.
+    /// its transactions, the hashes of its store. Shows what the secret is worth.
     #[serde(default)]
     pub informed: bool,
 }
@@ -367,7 +367,8 @@ pub enum Script {
     Flusher,
     /// Requests of every kind and length in the victim's name.
     Reflector,
-    /// Replies to honest nodes with guessed transactions, endpoints and ids.
+    /// Replies to honest nodes with guessed transactions, endpoints and ids; informed, with
+    /// all as it should be but for port, address, id or a bit of the transaction.
     Spoofer,
     /// Stores random values wherever it gets a cookie.
     StorageFlood,
@@ -398,7 +399,7 @@ impl Script {
     /// Which requests of honest nodes it overhears.
     pub(crate) fn overhears(self) -> Option<Kind> {
         match self {
-            Self::Replay => Some(Kind::FindNode),
+            Self::Replay | Self::Spoofer => Some(Kind::FindNode),
             Self::Rollback => Some(Kind::Store),
             _ => None,
         }

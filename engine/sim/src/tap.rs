@@ -47,6 +47,11 @@ impl Tap {
         self.heard.push_back(Heard { at_ns: now_ns, datagram: datagram.clone() });
     }
 
+    /// The last of them.
+    pub(crate) fn last(&self) -> Option<Heard> {
+        self.heard.back().cloned()
+    }
+
     /// One of them at random.
     pub(crate) fn any(&self, rng: &mut Rng) -> Option<Heard> {
         if self.heard.is_empty() {

@@ -442,6 +442,11 @@ impl World {
         self.send(datagram, count);
     }
 
+    /// The last request of this kind that adversaries overheard.
+    pub(crate) fn overheard_last(&self, kind: Kind) -> Option<Heard> {
+        self.taps.iter().find(|tap| tap.kind == kind)?.last()
+    }
+
     /// A random request of this kind that adversaries overheard.
     pub(crate) fn overheard(&self, kind: Kind, rng: &mut Rng) -> Option<Heard> {
         self.taps.iter().find(|tap| tap.kind == kind)?.any(rng)
