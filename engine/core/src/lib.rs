@@ -40,6 +40,7 @@ mod note;
 mod observed;
 mod operate;
 mod operation;
+mod order;
 mod outage;
 mod outbox;
 mod parked;

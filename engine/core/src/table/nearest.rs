@@ -1,72 +1,62 @@
 //! Reading the table in the order of distance.
 
-use kdht_wire::{Distance, Id};
+use kdht_wire::Id;
 
 use super::Table;
 use crate::bucket::{Bucket, MEMBERS_MAX};
 use crate::closest::Closest;
 use crate::contact::Peer;
+use crate::order::Order;
 
 impl Table {
     pub(super) fn nearest(&self, target: &Id, k: usize, wanted: impl Fn(&Peer) -> bool) -> Closest {
         let mut out = Closest::empty();
         let k = k.min(MEMBERS_MAX);
-        self.visit_by_distance(target, |bucket| {
-            let mut sorted: [(Distance, u16); MEMBERS_MAX] = Default::default();
-            let mut len = 0;
+        let mut order: Order<Option<&Peer>> = Order::new(None);
+        let id_of = |peer: &Option<&Peer>| peer.map_or(Id::ZERO, |peer| peer.id);
+        by_distance(&self.buckets, 0, target, &mut |bucket| {
+            order.clear();
             for place in bucket.members.as_slice() {
                 if let Some(peer) = self.at(*place).filter(|peer| wanted(peer)) {
-                    sorted[len] = (peer.id.distance(target), *place);
-                    len += 1;
+                    order.push(Some(peer), &peer.id, target, bucket.depth);
                 }
             }
-            sorted[..len].sort_unstable();
-            for (_, place) in &sorted[..len] {
-                if out.as_slice().len() == k {
-                    break;
-                }
-                if let Some(peer) = self.at(*place) {
+            let more = k - out.as_slice().len();
+            order.nearest(target, more, id_of, |peer| {
+                if let Some(peer) = peer {
                     out.push(peer.contact());
                 }
-            }
+            });
             out.as_slice().len() < k
         });
         out
     }
+}
 
-    /// Calls `visit` with buckets in the order of their distance to `target`, until it
-    /// returns false. Buckets are disjoint subtrees, so every id of one is closer than
-    /// every id of the next.
-    fn visit_by_distance(&self, target: &Id, mut visit: impl FnMut(&Bucket) -> bool) {
-        // Ranges of buckets that share their first `depth` bits; one is taken and at
-        // most two are put back, one level deeper, so 161 levels need 162 places.
-        let mut ranges = [(0_u16, 0_u16, 0_u8); 162];
-        let mut waiting = 0;
-        if !self.buckets.is_empty() {
-            // There are at most as many buckets as contacts and bits: below 2¹⁶.
-            ranges[0] = (0, u16::try_from(self.buckets.len()).unwrap_or(u16::MAX), 0);
-            waiting = 1;
-        }
-        while waiting > 0 {
-            waiting -= 1;
-            let (low, high, depth) = ranges[waiting];
-            let range = &self.buckets[usize::from(low)..usize::from(high)];
-            if range.len() == 1 {
-                if !visit(&range[0]) {
-                    return;
-                }
-                continue;
-            }
-            let zeros = range.partition_point(|bucket| !bucket.start.bit(depth));
-            let middle = low + u16::try_from(zeros).unwrap_or(u16::MAX);
-            let halves = [(low, middle, depth + 1), (middle, high, depth + 1)];
-            let near = usize::from(target.bit(depth));
-            for half in [halves[1 - near], halves[near]] {
-                if half.0 < half.1 {
-                    ranges[waiting] = half;
-                    waiting += 1;
-                }
-            }
-        }
-    }
+/// Calls `visit` with `buckets`, which share their first `depth` bits, in the order of their
+/// distance to `target`, until it returns false; and returns what it did. Buckets are disjoint
+/// subtrees, so every id of one is closer than every id of the next.
+///
+/// At most 160 calls deep: at each a bit more is shared.
+fn by_distance(
+    buckets: &[Bucket],
+    depth: u8,
+    target: &Id,
+    visit: &mut impl FnMut(&Bucket) -> bool,
+) -> bool {
+    let [first, .., last] = buckets else {
+        return buckets.first().is_none_or(visit);
+    };
+    let is_zero = |bucket: &Bucket| !bucket.start.bit(depth);
+    // Mostly one side is a single bucket: the other holds the own id.
+    let zeros = match (is_zero(first), is_zero(last)) {
+        (true, true) => buckets.len(),
+        (false, _) => 0,
+        _ if !is_zero(&buckets[1]) => 1,
+        _ if is_zero(&buckets[buckets.len() - 2]) => buckets.len() - 1,
+        _ => buckets.partition_point(is_zero),
+    };
+    let (zeros, ones) = buckets.split_at(zeros);
+    let (near, far) = if target.bit(depth) { (ones, zeros) } else { (zeros, ones) };
+    by_distance(near, depth + 1, target, visit) && by_distance(far, depth + 1, target, visit)
 }

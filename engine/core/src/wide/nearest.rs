@@ -10,18 +10,17 @@
 use kdht_wire::Id;
 
 use super::Wide;
-use super::bits::{blend, prefix, shared};
+use super::bits::{blend, shared};
 use super::chunk::Entry;
 use super::walk::Walk;
 use crate::bucket::MEMBERS_MAX;
 use crate::closest::Closest;
+use crate::order::{ORDER_MAX, Order};
 
 const HIGHEST: Id = Id([0xff; 20]);
 
-/// Good contacts of a group that are sorted rather than searched; more than are ever told,
-/// so that a larger group is sure to have the rest of the answer.
-const GROUP_MAX: usize = 2 * MEMBERS_MAX;
-const _: () = assert!(GROUP_MAX >= MEMBERS_MAX);
+// A group larger than can be put in order is sure to have the rest of the answer.
+const _: () = assert!(ORDER_MAX >= MEMBERS_MAX);
 /// Most searches for one answer. Each goes on at a bit at which its ids branch, one side of
 /// them being the target's, so the next group stands apart at a later bit and branches
 /// behind that: two bits deeper at least.
@@ -41,8 +40,8 @@ pub(super) struct Search<'a> {
     k: usize,
     asker: &'a Id,
     pub(super) out: Closest,
-    /// Good contacts of one group, each with the first 64 bits of its distance.
-    group: [(u64, Option<&'a Entry>); GROUP_MAX],
+    /// Good contacts of one group.
+    group: Order<Option<&'a Entry>>,
     /// Contacts read.
     pub(super) looked_at: usize,
 }
@@ -62,7 +61,7 @@ impl Wide {
     }
 
     pub(super) fn search<'a>(&'a self, target: &Id, k: usize, asker: &'a Id) -> Search<'a> {
-        let (k, out, group) = (k.min(MEMBERS_MAX), Closest::empty(), [(0, None); GROUP_MAX]);
+        let (k, out, group) = (k.min(MEMBERS_MAX), Closest::empty(), Order::new(None));
         let mut search = Search { k, asker, out, group, looked_at: 0 };
         let mut aim = Aim { id: *target, depth: 0 };
         for _ in 0..SEARCHES_MAX {
@@ -124,31 +123,29 @@ impl<'a> Search<'a> {
     /// Reads those that share exactly `depth` bits with `aim` and adds the nearest of them
     /// to the answer; or, if they are too many, nothing, and returns false.
     fn add_group(&mut self, aim: &Id, depth: u8, walk: &mut impl Walk<'a>) -> bool {
-        let mut len = 0;
+        self.group.clear();
+        // The bit behind those that are shared is the other one in all of them.
+        let same = (depth + 1).min(Id::BITS);
         loop {
             walk.skip_failing(aim, depth);
             let Some(entry) = walk.peek().filter(|entry| shared(aim, &entry.id) == depth) else {
                 break;
             };
             self.looked_at += 1;
-            if entry.is_good() && entry.id != *self.asker {
-                let Some(free) = self.group.get_mut(len) else { return false };
-                *free = (prefix(aim) ^ prefix(&entry.id), Some(entry));
-                len += 1;
+            let is_wanted = entry.is_good() && entry.id != *self.asker;
+            if is_wanted && !self.group.push(Some(entry), &entry.id, aim, same) {
+                return false;
             }
             walk.step();
         }
-        let group = &mut self.group[..len];
-        let distance = |entry: &Option<&Entry>| entry.map(|entry| entry.id.distance(aim));
-        group.sort_unstable_by(|(near, a), (far, b)| {
-            near.cmp(far).then_with(|| distance(a).cmp(&distance(b)))
-        });
-        for entry in group.iter().filter_map(|(_, entry)| *entry) {
-            if self.out.as_slice().len() == self.k {
-                break;
+        let more = self.k - self.out.as_slice().len();
+        let id_of = |entry: &Option<&Entry>| entry.map_or(Id::ZERO, |entry| entry.id);
+        let out = &mut self.out;
+        self.group.nearest(aim, more, id_of, |entry| {
+            if let Some(entry) = entry {
+                out.push(entry.contact());
             }
-            self.out.push(entry.contact());
-        }
+        });
         true
     }
 }
