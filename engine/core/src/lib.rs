@@ -13,6 +13,7 @@
 
 extern crate alloc;
 
+mod around;
 mod ask;
 mod ask_stream;
 mod bucket;

@@ -5,6 +5,7 @@ use core::ops::Range;
 
 use kdht_wire::{Contact, Id};
 
+use crate::around::{Side, Sorted, closest_around};
 use crate::bucket::MEMBERS_MAX;
 use crate::closest::Closest;
 use crate::contact::Liveness;
@@ -15,6 +16,16 @@ use crate::groups::{Group, GroupCounts};
 pub(crate) struct Entry {
     pub(crate) contact: Contact,
     pub(crate) liveness: Liveness,
+}
+
+impl Sorted for Entry {
+    fn id(&self) -> &Id {
+        &self.contact.id
+    }
+
+    fn contact(&self) -> Contact {
+        self.contact
+    }
 }
 
 /// Every member of one family's table, whichever shard owns it, sorted by id. What a shard
@@ -125,15 +136,28 @@ impl Replica {
     }
 
     /// The `k` (at most 20) members nearest to `target` that are `wanted`, nearest first.
-    ///
-    /// Halves the sorted range at each bit in which the ids in it differ, the nearer half
-    /// first. Cost: O(k · log members), and the members in between that are not wanted.
     pub(crate) fn nearest(
         &self,
         target: &Id,
         k: usize,
         wanted: impl Fn(&Entry) -> bool,
     ) -> Closest {
+        let (Ok(place) | Err(place)) = self.place(target);
+        let (below, above) = self.entries.split_at(place);
+        let below = Side::new(below.iter().rev(), true);
+        let above = Side::new(above.iter(), true);
+        let mut out = Closest::empty();
+        if closest_around(target, k.min(MEMBERS_MAX), below, above, &wanted, &mut out) {
+            return out;
+        }
+        self.halved(target, k, wanted)
+    }
+
+    /// As [`Replica::nearest`], whatever the ids.
+    ///
+    /// Halves the sorted range at each bit in which the ids in it differ, the nearer half
+    /// first. Cost: O(k · log members), and the members in between that are not wanted.
+    fn halved(&self, target: &Id, k: usize, wanted: impl Fn(&Entry) -> bool) -> Closest {
         let mut out = Closest::empty();
         let k = k.min(MEMBERS_MAX);
         // One range is taken and at most two are put back, which differ a bit deeper.

@@ -6,24 +6,24 @@ use super::Table;
 use crate::bucket::{Bucket, MEMBERS_MAX};
 use crate::closest::Closest;
 use crate::contact::Peer;
-use crate::order::Order;
+use crate::order::{Order, prefix};
 
 impl Table {
     pub(super) fn nearest(&self, target: &Id, k: usize, wanted: impl Fn(&Peer) -> bool) -> Closest {
         let mut out = Closest::empty();
         let k = k.min(MEMBERS_MAX);
-        let mut order: Order<Option<&Peer>> = Order::new(None);
-        let id_of = |peer: &Option<&Peer>| peer.map_or(Id::ZERO, |peer| peer.id);
+        let mut order: Order<u16> = Order::new(0);
+        let id_of = |place: &u16| self.at(*place).map_or(Id::ZERO, |peer| peer.id);
         by_distance(&self.buckets, 0, target, &mut |bucket| {
             order.clear();
             for place in bucket.members.as_slice() {
                 if let Some(peer) = self.at(*place).filter(|peer| wanted(peer)) {
-                    order.push(Some(peer), &peer.id, target, bucket.depth);
+                    order.push(*place, prefix(&peer.id) ^ prefix(target));
                 }
             }
             let more = k - out.as_slice().len();
-            order.nearest(target, more, id_of, |peer| {
-                if let Some(peer) = peer {
+            order.nearest(target, more, id_of, |place| {
+                if let Some(peer) = self.at(*place) {
                     out.push(peer.contact());
                 }
             });

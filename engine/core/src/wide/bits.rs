@@ -2,10 +2,7 @@
 
 use kdht_wire::Id;
 
-/// The first 64 bits of an id, as a number that orders as they do.
-pub(super) fn prefix(id: &Id) -> u64 {
-    id.0.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
-}
+use crate::order::prefix;
 
 /// How many leading bits both ids share, 0 to 160; quick where 64 bits tell.
 pub(super) fn shared(a: &Id, b: &Id) -> u8 {

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use kdht_wire::{Contact, Endpoint, Id};
 
 use super::row::{Part, insert_in_steps, trim};
+use crate::around::Sorted;
 use crate::contact::BACKOFF_S;
 use crate::time::Nanos;
 
@@ -68,6 +69,16 @@ impl Entry {
     pub(super) fn failed(&mut self, now: Nanos) {
         self.failures = self.failures.saturating_add(1);
         self.counts_from_ds = now.tenths().saturating_add(BACKOFF_S * 10 + 1);
+    }
+}
+
+impl Sorted for Entry {
+    fn id(&self) -> &Id {
+        &self.id
+    }
+
+    fn contact(&self) -> Contact {
+        self.contact()
     }
 }
 

@@ -10,6 +10,7 @@ use kdht_wire::Id;
 use super::chunk::{CHUNK_MAX, Chunk, Entry};
 use super::row::{Part, ROW_MAX, Row};
 use super::walk::{Backward, Forward};
+use crate::around::Side;
 
 /// Where a contact is, until the next insertion or removal.
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +114,48 @@ impl Directory {
     /// Contacts before `place`, downwards.
     pub(super) fn backward(&self, place: Place) -> Backward<'_> {
         Backward::new(&self.pages.parts, place)
+    }
+
+    /// The contacts before `place`, downwards, and those from it on, upwards: of its chunk and
+    /// the next one on either side.
+    pub(super) fn around(
+        &self,
+        place: Place,
+    ) -> (
+        Side<'_, Entry, impl Iterator<Item = &Entry>>,
+        Side<'_, Entry, impl Iterator<Item = &Entry>>,
+    ) {
+        let here = (place.page, place.chunk);
+        let (before, after) = (self.chunk_before(here), self.chunk_after(here));
+        let chunks = self.pages.parts.get(place.page).map(|page| &page.parts[place.chunk]);
+        let (lower, higher) =
+            chunks.map_or((&[][..], &[][..]), |chunk| chunk.entries.split_at(place.index));
+        let below = lower.iter().rev().chain(self.entries_of(before).iter().rev());
+        let above = higher.iter().chain(self.entries_of(after));
+        let is_all = [
+            before.is_none_or(|before| self.chunk_before(before).is_none()),
+            after.is_none_or(|after| self.chunk_after(after).is_none()),
+        ];
+        (Side::new(below, is_all[0]), Side::new(above, is_all[1]))
+    }
+
+    fn chunk_before(&self, (page, chunk): (usize, usize)) -> Option<(usize, usize)> {
+        if let Some(before) = chunk.checked_sub(1) {
+            return Some((page, before));
+        }
+        let page = page.checked_sub(1)?;
+        Some((page, self.pages.parts.get(page)?.len() - 1))
+    }
+
+    fn chunk_after(&self, (page, chunk): (usize, usize)) -> Option<(usize, usize)> {
+        if chunk + 1 < self.pages.parts.get(page)?.len() {
+            return Some((page, chunk + 1));
+        }
+        (page + 1 < self.pages.len()).then_some((page + 1, 0))
+    }
+
+    fn entries_of(&self, chunk: Option<(usize, usize)>) -> &[Entry] {
+        chunk.map_or(&[], |(page, chunk)| &self.pages.parts[page].parts[chunk].entries)
     }
 
     /// Contacts whose ids are `id` or higher, upwards.

@@ -13,9 +13,10 @@ use super::Wide;
 use super::bits::{blend, shared};
 use super::chunk::Entry;
 use super::walk::Walk;
+use crate::around::closest_around;
 use crate::bucket::MEMBERS_MAX;
 use crate::closest::Closest;
-use crate::order::{ORDER_MAX, Order};
+use crate::order::{ORDER_MAX, Order, prefix};
 
 const HIGHEST: Id = Id([0xff; 20]);
 
@@ -50,13 +51,23 @@ impl Wide {
     /// The `k` (at most 20) good contacts nearest to `target`, nearest first, without
     /// `asker`. Fewer only if fewer are known. Never the own id. Exact.
     ///
-    /// Cost: O(log contacts + k) for ids as hashes give them, in one or two chunks; in any
+    /// Cost: O(log contacts + k) for ids as hashes give them, in two or three chunks; in any
     /// crowd of ids with a common prefix at most one seek of the crowd more. Each contact in
     /// the way that failed is read, but for whole chunks of such. Ids chosen to be in the
-    /// way cost a search of three seeks and 41 good contacts, and of those in the way that
+    /// way cost a search of three seeks and 65 good contacts, and of those in the way that
     /// failed, for each second bit at which they branch: 81 searches at most.
     #[must_use]
     pub fn closest(&self, target: &Id, k: usize, asker: &Id) -> Closest {
+        let (Ok(place) | Err(place)) = self.directory.seek(target);
+        let (below, above) = self.directory.around(place);
+        let asker_prefix = prefix(asker);
+        let is_wanted = |entry: &Entry| {
+            entry.is_good() && (prefix(&entry.id) != asker_prefix || entry.id != *asker)
+        };
+        let mut out = Closest::empty();
+        if closest_around(target, k.min(MEMBERS_MAX), below, above, is_wanted, &mut out) {
+            return out;
+        }
         self.search(target, k, asker).out
     }
 
@@ -124,8 +135,6 @@ impl<'a> Search<'a> {
     /// to the answer; or, if they are too many, nothing, and returns false.
     fn add_group(&mut self, aim: &Id, depth: u8, walk: &mut impl Walk<'a>) -> bool {
         self.group.clear();
-        // The bit behind those that are shared is the other one in all of them.
-        let same = (depth + 1).min(Id::BITS);
         loop {
             walk.skip_failing(aim, depth);
             let Some(entry) = walk.peek().filter(|entry| shared(aim, &entry.id) == depth) else {
@@ -133,7 +142,7 @@ impl<'a> Search<'a> {
             };
             self.looked_at += 1;
             let is_wanted = entry.is_good() && entry.id != *self.asker;
-            if is_wanted && !self.group.push(Some(entry), &entry.id, aim, same) {
+            if is_wanted && !self.group.push(Some(entry), prefix(aim) ^ prefix(&entry.id)) {
                 return false;
             }
             walk.step();

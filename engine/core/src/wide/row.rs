@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use kdht_wire::Id;
 
-use super::bits::prefix;
+use crate::order::prefix;
 
 /// Most parts of a row below the uppermost: 2 KiB of prefixes.
 pub(super) const ROW_MAX: usize = 256;

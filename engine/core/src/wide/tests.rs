@@ -283,9 +283,12 @@ fn closest_is_exact_and_reads_little_in_a_table_of_100_000() {
             let target = if round % 2 == 0 { rng.id() } else { shape.id(&mut rng, &centre) };
             let asker = all[pick(&mut rng, all.len())];
             let search = wide.search(&target, 20, &asker);
+            // Two ways to the same answer.
+            let closest = ids(&wide.closest(&target, 20, &asker));
+            assert_eq!(closest, ids(&search.out), "{shape:?}");
             if round < 6 {
                 let expected = sorted(all.iter(), &target, 20, &asker);
-                assert_eq!(ids(&wide.closest(&target, 20, &asker)), expected, "{shape:?}");
+                assert_eq!(closest, expected, "{shape:?}");
                 assert_eq!(ids(&wide.closest(&target, 8, &asker)), expected[..8], "{shape:?}");
             }
             sum += search.looked_at;
@@ -317,7 +320,7 @@ fn ids_that_branch_at_every_second_bit_cost_a_bounded_search_each() {
     assert_eq!(ids(&search.out), sorted(held.iter(), &target, 20, &Id::ZERO));
     println!("{} contacts read", search.looked_at);
     // 70 searches, so the worst case is met; each reads one contact more than it sorts.
-    assert!((70 * 41..81 * 41 + 200).contains(&search.looked_at), "{}", search.looked_at);
+    assert!((70 * 65..81 * 65 + 200).contains(&search.looked_at), "{}", search.looked_at);
 }
 
 #[test]

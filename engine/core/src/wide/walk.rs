@@ -2,10 +2,10 @@
 
 use kdht_wire::Id;
 
-use super::bits::prefix;
 use super::chunk::{Chunk, Entry};
 use super::directory::Place;
 use super::row::{Part, Row};
+use crate::order::prefix;
 
 /// A walk that shows the next contact before it steps over it.
 pub(super) trait Walk<'a> {
