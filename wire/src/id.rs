@@ -1,6 +1,8 @@
 //! 160-bit identifiers and their XOR metric.
 
+use core::cmp::Ordering;
 use core::fmt;
+use core::hash::{Hash, Hasher};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -8,27 +10,58 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 pub const ID_LEN: usize = 20;
 
 /// A node's id or a value's key: 160 bits, most significant byte first.
-#[derive(
-    Clone,
-    Copy,
-    Default,
-    Eq,
-    Hash,
-    Ord,
-    PartialEq,
-    PartialOrd,
-    FromBytes,
-    Immutable,
-    IntoBytes,
-    KnownLayout,
-    Unaligned,
-)]
+#[derive(Clone, Copy, Default, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]
 #[repr(transparent)]
 pub struct Id(pub [u8; ID_LEN]);
 
 /// XOR of two ids. Orders as the 160-bit integer that it is.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Distance(pub [u8; ID_LEN]);
+
+/// Three numbers that order as the bytes do: they are compared in registers, where derived
+/// comparisons of bytes call memcmp.
+fn words(bytes: &[u8; ID_LEN]) -> (u64, u64, u32) {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t] = *bytes;
+    (
+        u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+        u64::from_be_bytes([i, j, k, l, m, n, o, p]),
+        u32::from_be_bytes([q, r, s, t]),
+    )
+}
+
+/// Comparisons by [`words`].
+macro_rules! compare_by_words {
+    ($name:ident) => {
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                words(&self.0) == words(&other.0)
+            }
+        }
+
+        impl Eq for $name {}
+
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> Ordering {
+                words(&self.0).cmp(&words(&other.0))
+            }
+        }
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+
+        impl Hash for $name {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                self.0.hash(state);
+            }
+        }
+    };
+}
+
+compare_by_words!(Id);
+compare_by_words!(Distance);
 
 impl Id {
     /// The id of all zero bits; used on the wire where a sender has none to give.
@@ -94,15 +127,14 @@ impl Distance {
     /// Leading zero bits: the length of the prefix that the two ids share, 0 to 160.
     #[must_use]
     pub fn leading_zeros(&self) -> u8 {
-        let mut bits = 0;
-        for byte in self.0 {
-            if byte != 0 {
-                // At most 152 + 7: a non-zero byte has at most 7 leading zeros.
-                return bits + u8::try_from(byte.leading_zeros()).unwrap_or(8);
-            }
-            bits += 8;
-        }
-        bits
+        let (high, middle, low) = words(&self.0);
+        let zeros = match (high, middle) {
+            (0, 0) => 128 + low.leading_zeros(),
+            (0, _) => 64 + middle.leading_zeros(),
+            _ => high.leading_zeros(),
+        };
+        // At most 160.
+        u8::try_from(zeros).unwrap_or(Id::BITS)
     }
 }
 
@@ -121,6 +153,21 @@ impl fmt::Debug for Id {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_and_distances_compare_as_their_bytes_do() {
+        let base: [u8; ID_LEN] = core::array::from_fn(|at| u8::try_from(at * 29 % 256).unwrap());
+        for bit in 0..Id::BITS {
+            let id = Id(base);
+            let other = id.with_bit(bit, !id.bit(bit));
+            assert_eq!(id.cmp(&other), id.0.cmp(&other.0), "bit {bit}");
+            assert!(id != other && id == Id(base), "bit {bit}");
+            let (near, far) = (id.distance(&other), id.distance(&Id(base.map(|byte| !byte))));
+            assert_eq!(near.cmp(&far), near.0.cmp(&far.0), "bit {bit}");
+            assert_eq!((near.leading_zeros(), far.leading_zeros()), (bit, 0));
+        }
+        assert_eq!(Id(base).shared_prefix(&Id(base)), Id::BITS);
+    }
 
     #[test]
     fn hexadecimal_reads_back_what_display_wrote() {
