@@ -271,8 +271,9 @@ impl Node {
             }
         }
         if is_collecting {
-            // Another holder may have what this one did not give.
-            found.awaited.clear();
+            let holder = (pending.expected, pending.endpoint);
+            let (audience, purpose) = (&operation.audience, pending.purpose);
+            found.fetched(holder, filter, purpose, audience, &mut self.jobs);
             return self.advance(now, key, operation, out);
         }
         match done_with_values(operation) {

@@ -6,7 +6,6 @@
 
 use alloc::vec::Vec;
 
-use kdht_store::verify;
 use kdht_wire::{Endpoint, Filter, Flags, Id, Kind, Message, Records, ReplyBody};
 
 use crate::ask::{Ask, AskBody};
@@ -15,11 +14,16 @@ use crate::command::{Outcome, Value, ValuePublisher};
 use crate::lookup::{Answered, Standing};
 use crate::node::Node;
 use crate::operate::{Step, hops_of};
-use crate::operation::{Found, Goal, Operation, OperationKey, PAGES_MAX};
+use crate::operation::{Audience, Found, Goal, Operation, OperationKey, PAGES_MAX};
 use crate::outbox::Outbox;
-use crate::parked::is_to_verify;
 use crate::pending::{Intent, Pending, Purpose};
+use crate::proofs::Proofs;
+use crate::stream::Jobs;
 use crate::time::Now;
+
+/// Announcements of values that are being fetched from somebody else, at most: k holders each
+/// of a value or three.
+pub(crate) const SPARES_MAX: usize = 64;
 
 /// A node that gave values.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +32,29 @@ pub(crate) struct Holder {
     endpoint: Endpoint,
     /// Pages that it gave so far.
     pages: u8,
+}
+
+/// A value that a holder announced.
+#[derive(Clone, Debug)]
+pub(crate) struct Announced {
+    holder: (Id, Endpoint),
+    /// Without its bytes.
+    value: Value,
+    value_len: u32,
+    cursor: u16,
+}
+
+impl Announced {
+    /// It is asked for.
+    fn queue(&self, fetch: &Fetch<'_>, found: &mut Found, jobs: &mut Jobs) -> bool {
+        let mut record = self.value.record();
+        (record.value_len, record.cursor) = (self.value_len, self.cursor);
+        let is_wanted = fetch.queue(found, &record, jobs);
+        if is_wanted {
+            found.awaited.push(self.clone());
+        }
+        is_wanted
+    }
 }
 
 impl Found {
@@ -41,11 +68,35 @@ impl Found {
         }
     }
 
-    /// Whether an announced value is held or asked for already, or a newer one.
+    /// Whether an announced value is held already, or a newer one.
+    fn holds(&self, promised: &Value) -> bool {
+        self.values.iter().any(|held| covers(held, promised))
+    }
+
+    /// Whether it is asked for already, or a newer one.
     fn awaits(&self, promised: &Value) -> bool {
-        let is_covered =
-            |known: &Value| is_same_slot(known, promised) && rank(known).0 >= rank(promised).0;
-        self.values.iter().chain(&self.awaited).any(is_covered)
+        self.awaited.iter().any(|awaited| covers(&awaited.value, promised))
+    }
+
+    /// What a holder was asked for came, or did not: what was not given is asked of others
+    /// who announced it.
+    pub(crate) fn fetched(
+        &mut self,
+        holder: (Id, Endpoint),
+        filter: &Filter,
+        purpose: Purpose,
+        audience: &Audience,
+        jobs: &mut Jobs,
+    ) {
+        self.awaited.retain(|awaited| awaited.holder != holder);
+        for spare in core::mem::take(&mut self.spares) {
+            if self.awaits(&spare.value) {
+                self.spares.push(spare);
+            } else if !self.holds(&spare.value) {
+                let fetch = Fetch { holder: spare.holder, filter, purpose, audience };
+                spare.queue(&fetch, self, jobs);
+            }
+        }
     }
 
     fn pages_of(&mut self, id: &Id, endpoint: &Endpoint) -> &mut u8 {
@@ -115,35 +166,29 @@ impl Node {
         let target = *operation.lookup.target();
         let Goal::FindValue { filter, values_max, found, .. } = &mut operation.goal else { return };
         let mut next_cursor = 0;
-        let mut proven = proven.map(|proven| proven.iter().copied());
+        let mut proofs = Proofs::new(proven);
         for record in records.iter() {
             next_cursor = record.cursor.saturating_add(1);
-            let is_signed = is_to_verify(filter, &record);
-            let verdict = match &mut proven {
-                Some(proven) if is_signed => Some(proven.next().unwrap_or(false)),
-                _ => None,
-            };
+            let proof = proofs.next(filter, &record);
             if record.is_announced() {
-                let promised = Value::of(&record);
-                if found.awaits(&promised) {
-                    continue;
-                }
                 let holder = (pending.expected, pending.endpoint);
+                let (value, value_len) = (Value::of(&record), record.value_len);
+                let announced = Announced { holder, value, value_len, cursor: record.cursor };
                 let (audience, purpose) = (&operation.audience, pending.purpose);
                 let fetch = Fetch { holder, filter, purpose, audience };
-                if fetch.queue(found, &record, &mut self.jobs) {
-                    found.awaited.push(promised);
-                } else {
+                if found.holds(&announced.value) {
+                    continue;
+                }
+                if found.awaits(&announced.value) {
+                    if found.spares.len() < SPARES_MAX && filter.passes(&record) {
+                        found.spares.push(announced);
+                    }
+                } else if !announced.queue(&fetch, found, &mut self.jobs) {
                     self.counters.values_unproven += 1;
                 }
                 continue;
             }
-            let mut is_proven = || {
-                self.counters.signatures_verified += u64::from(is_signed);
-                verify(&target, &record).is_ok()
-            };
-            if !filter.passes(&record) || !verdict.unwrap_or_else(&mut is_proven) {
-                self.counters.values_unproven += 1;
+            if !proof.holds(&target, filter, &record, &mut self.counters) {
                 continue;
             }
             found.merge(Value::of(&record), *values_max);
@@ -173,6 +218,11 @@ impl Node {
             operation.lookup.answered(&pending.expected, &pending.endpoint, &[], told);
         }
     }
+}
+
+/// Whether a value is of the same slot as another, and no older.
+fn covers(known: &Value, promised: &Value) -> bool {
+    is_same_slot(known, promised) && rank(known).0 >= rank(promised).0
 }
 
 /// Whether values of more than one holder are wanted.

@@ -6,8 +6,8 @@
 //! to the path that asks it first: a liar who names a node takes it from nobody. Each path
 //! has one request in flight, so that it goes through as few nodes as it can, and its own
 //! progress, candidates and end: what liars name crowds out nobody elsewhere. It ends when its
-//! k/d nearest have answered. When all have, what they found is merged, and the lookup goes on
-//! as on one path until the k nearest of all have answered.
+//! k/d nearest have answered. When all have, what they found is merged, and whoever of the k
+//! nearest of all was not asked yet is, all at once.
 
 use crate::lookup::ASKED_MAX;
 

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use kdht_store::{Storage, verify};
+use kdht_store::Storage;
 use kdht_wire::{
     Filter, Flags, INLINE_VALUE_LEN_MAX, Id, Kind, Message, Record, Records, ReplyBody, StoreBody,
 };
@@ -16,8 +16,8 @@ use crate::node::Node;
 use crate::operate::Step;
 use crate::operation::{Found, Goal, Operation, OperationKey, PAGES_MAX};
 use crate::outbox::Outbox;
-use crate::parked::is_to_verify;
 use crate::pending::{Intent, Pending, Purpose};
+use crate::proofs::Proofs;
 use crate::time::Now;
 
 impl Node {
@@ -48,14 +48,10 @@ impl Node {
         }
         found.is_paging = false;
         let mut next_cursor = 0;
-        let mut proven = proven.map(|proven| proven.iter().copied());
+        let mut proofs = Proofs::new(proven);
         for record in records.iter() {
             next_cursor = record.cursor.saturating_add(1);
-            let is_signed = is_to_verify(filter, &record);
-            let verdict = match &mut proven {
-                Some(proven) if is_signed => Some(proven.next().unwrap_or(false)),
-                _ => None,
-            };
+            let proof = proofs.next(filter, &record);
             let wanted = found.values.len() + usize::from(found.fetching);
             if wanted >= usize::from(*values_max) {
                 continue;
@@ -68,12 +64,7 @@ impl Node {
                 }
                 continue;
             }
-            let mut is_proven = || {
-                self.counters.signatures_verified += u64::from(is_signed);
-                verify(&target, &record).is_ok()
-            };
-            if !filter.passes(&record) || !verdict.unwrap_or_else(&mut is_proven) {
-                self.counters.values_unproven += 1;
+            if !proof.holds(&target, filter, &record, &mut self.counters) {
                 continue;
             }
             found.values.push(Value::of(&record));

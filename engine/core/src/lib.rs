@@ -47,6 +47,7 @@ mod outbox;
 mod parked;
 mod parts;
 mod pending;
+mod proofs;
 mod put;
 mod recurse;
 mod refresh;

@@ -12,10 +12,11 @@ use alloc::vec::Vec;
 use kdht_wire::{Contact, Distance, Endpoint, Id};
 
 use crate::disjoint::{PATHS_MAX, Paths};
+use crate::groups::{Caps, Group};
 
 /// Candidates kept where there is one path: the nearest; the rest is forgotten. As many as a
-/// dozen liars may name beside the honest ones: with room for three replies' worth, a fifth of poisoners among
-/// the nodes pushed every true contact out (engine/sim/scenarios/poisoner.toml).
+/// dozen liars may name beside the honest ones: with room for three replies' worth, a fifth of
+/// poisoners among the nodes pushed every true contact out (engine/sim/scenarios/poisoner.toml).
 pub(crate) const CANDIDATES_MAX: usize = 256;
 /// Candidates of one path at one endpoint: a lookup does not become a flood of one address
 /// because replies name it under many ids.
@@ -98,6 +99,7 @@ pub struct Lookup {
     k: usize,
     candidates: Vec<Candidate>,
     paths: Paths,
+    caps: Caps,
     /// Requests sent.
     pub asked: u32,
 }
@@ -114,6 +116,7 @@ impl Lookup {
             k: k.max(1),
             candidates: Vec::new(),
             paths: Paths::new(1),
+            caps: Caps::NONE,
             asked: 0,
         }
     }
@@ -123,6 +126,14 @@ impl Lookup {
     #[must_use]
     pub fn with_paths(mut self, paths: u8) -> Self {
         self.paths = Paths::new(paths);
+        self
+    }
+
+    /// The same lookup with no more candidates of one IP group on a path than a table holds:
+    /// whoever has one network names its hosts under any ids, and they would be the nearest.
+    #[must_use]
+    pub fn with_caps(mut self, caps: Caps) -> Self {
+        self.caps = caps;
         self
     }
 
@@ -356,15 +367,19 @@ impl Lookup {
     }
 
     /// Whether as many candidates of this path as may be stand at this endpoint, or at its
-    /// address where that is globally routable.
+    /// address where that is globally routable, or in its IP group.
     fn is_crowded(&self, path: u8, endpoint: &Endpoint) -> bool {
         let is_local = endpoint.is_loopback() || endpoint.is_private();
-        let (mut same_endpoint, mut same_ip) = (0, 0);
+        let group = self.caps.group_of(endpoint);
+        let (mut same_endpoint, mut same_ip, mut same_group) = (0, 0, 0);
         for candidate in self.candidates.iter().filter(|c| c.is_on(path)) {
             same_endpoint += usize::from(candidate.endpoint == *endpoint);
             same_ip += usize::from(candidate.endpoint.ip == endpoint.ip);
+            same_group += usize::from(Some(Group::of(&candidate.endpoint)) == group);
         }
-        same_endpoint >= SAME_ENDPOINT_MAX || same_ip >= SAME_IP_MAX && !is_local
+        same_endpoint >= SAME_ENDPOINT_MAX
+            || same_ip >= SAME_IP_MAX && !is_local
+            || same_group >= usize::from(self.caps.table_max)
     }
 
     fn count(&self, path: u8, standing: Standing) -> usize {
@@ -487,6 +502,20 @@ mod tests {
         assert!(lookup.is_done());
         let found: Vec<_> = lookup.closest().map(|c| c.endpoint).collect();
         assert_eq!(found, [truth.endpoint]);
+    }
+
+    #[test]
+    fn no_more_candidates_are_of_one_ip_group_than_a_table_holds() {
+        let caps = Caps { bucket_max: 2, table_max: 10, exempt_private: false };
+        for (net, wanted) in [("20.0.0", 10), ("10.0.0", 10), ("127.0.0", 60)] {
+            let mut lookup = lookup().with_caps(caps);
+            for host in 1..=60 {
+                lookup.learn(&contact(host + 10, &format!("{net}.{host}:1")), 1);
+            }
+            assert_eq!(lookup.candidates().len(), wanted, "{net}");
+            lookup.learn(&contact(200, "30.0.0.1:1"), 1);
+            assert_eq!(lookup.candidates().len(), wanted + 1, "others are not kept out");
+        }
     }
 
     #[test]

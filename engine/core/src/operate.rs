@@ -74,7 +74,7 @@ impl Node {
             Audience::Walk => (1, self.places_of_a_part()),
             _ => (usize::from(self.config.alpha), usize::from(self.config.k)),
         };
-        let mut lookup = Lookup::new(target, self.id, alpha, k);
+        let mut lookup = Lookup::new(target, self.id, alpha, k).with_caps(self.config.caps());
         if !matches!(audience, Audience::Join | Audience::Walk | Audience::Refresh) {
             lookup = lookup.with_paths(self.config.paths);
         }

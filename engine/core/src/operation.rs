@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use kdht_wire::{Endpoint, Filter, Id};
 
-use crate::collect::Holder;
+use crate::collect::{Announced, Holder};
 use crate::command::{OperationId, Request, Stored, Value};
 use crate::lookup::Lookup;
 use crate::outbox::Route;
@@ -109,8 +109,11 @@ pub(crate) struct Found {
     pub(crate) has_more: bool,
     /// Who gave values, where more than one is asked.
     pub(crate) holders: Vec<Holder>,
-    /// Announced values that one of them is asked for, without their bytes.
-    pub(crate) awaited: Vec<Value>,
+    /// Announced values that one of them is asked for.
+    pub(crate) awaited: Vec<Announced>,
+    /// The same values at other holders, at most [`crate::collect::SPARES_MAX`], for if the
+    /// first does not give what it announced.
+    pub(crate) spares: Vec<Announced>,
     /// Whether this node holds some itself.
     pub(crate) is_held_here: bool,
 }

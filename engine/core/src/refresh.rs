@@ -2,7 +2,7 @@
 //! looked up, so that its contacts are alive and its newcomers known.
 //!
 //! Ranges are those of the table's buckets, the parts that one was split into for the sake
-//! of the neighbourhood counting as one. One lookup at a time, each at a time of its own
+//! of the neighbourhood counting as one. Each at a time of its own
 //! within the last eighth of the interval: nodes that started together drift apart.
 
 use kdht_wire::Id;

@@ -368,8 +368,13 @@ impl Director {
     fn begin_outage(&mut self, plan: u16) {
         let count = self.world.scenario.outage[usize::from(plan)].nodes;
         let mut nodes = Vec::new();
-        for _ in 0..count {
-            if let Some(at) = self.world.random_live() {
+        // Who is out already is no other node; where few are left, fewer than wanted go.
+        for _ in 0..2 * count {
+            if nodes.len() == count as usize {
+                break;
+            }
+            let drawn = self.world.random_live();
+            if let Some(at) = drawn.filter(|at| !self.world.places[*at as usize].is_out) {
                 let session = self.world.places[at as usize].session;
                 nodes.push((at, session, good_of(&self.world, at)));
                 self.world.places[at as usize].is_out = true;

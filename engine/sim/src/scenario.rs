@@ -1,4 +1,5 @@
-//! What is simulated: one TOML file, every key with its unit, range and default.
+//! What is simulated: one TOML file, every key with its unit and default; `check` has the
+//! ranges. Keys below `node` are in `settings.rs`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -357,7 +358,7 @@ pub enum Script {
     Accuser,
     /// Answers as any id: names itself under invented ids next to the target.
     Colluder,
-    /// Pings honest nodes from random ids, to be inserted; names its own kind.
+    /// Pings honest nodes, to be inserted; names its own kind.
     Sybil,
     /// Pings one node from ids near its own, and names its own kind.
     Eclipse,
@@ -514,15 +515,19 @@ impl Scenario {
             within(key, share, 0.0, 0.95)?;
         }
         within("nat", self.nat, 0.0, 1.0)?;
-        let ends = [
-            ("lookups.until_s", self.lookups.from_s, self.lookups.until_s),
-            ("values.get_until_s", self.values.get_from_s, self.values.get_until_s),
-            ("values.put_until_s", self.values.put_from_s, self.values.put_until_s),
+        let (lookups, values) = (&self.lookups, &self.values);
+        let work = [
+            ("lookups", "", lookups.count, lookups.from_s, lookups.until_s),
+            ("values", "put_", values.count, values.put_from_s, values.put_until_s),
+            ("values", "get_", values.count, values.get_from_s, values.get_until_s),
         ];
-        for (key, from_s, until_s) in ends {
-            let is_default = until_s == 0 && key != "values.put_until_s";
-            if !is_default {
-                within(key, until_s, from_s, self.duration_s.max(from_s))?;
+        for (table, what, count, from_s, until_s) in work {
+            let key = |name: &str| format!("{table}.{what}{name}");
+            if count > 0 {
+                within(&key("from_s"), from_s, 0, self.duration_s - 1)?;
+                if until_s > 0 || what == "put_" {
+                    within(&key("until_s"), until_s, from_s, self.duration_s)?;
+                }
             }
         }
         if let Some(churn) = &self.churn {
@@ -530,6 +535,10 @@ impl Scenario {
             within("churn.shape", churn.shape, 0.2, 10.0)?;
             within("churn.pause_s", churn.pause_s, 0.0, 1e9)?;
             within("churn.leave", churn.leave, 0.0, 1.0)?;
+            within("churn.from_s", churn.from_s, 0, self.duration_s)?;
+            if churn.until_s > 0 {
+                within("churn.until_s", churn.until_s, churn.from_s, DURATION_S_MAX)?;
+            }
         }
         for (at, one) in self.adversary.iter().enumerate() {
             let key = |name: &str| format!("adversary.{at}.{name}");
@@ -537,6 +546,10 @@ impl Scenario {
             within(&key("share"), one.share, 0.0, 10.0)?;
             within(&key("per_subnet"), one.per_subnet, 1, HOSTS_MAX)?;
             within(&key("rate_per_s"), one.rate_per_s, 0, 100_000)?;
+            within(&key("from_s"), one.from_s, 0, self.duration_s)?;
+            if one.until_s > 0 {
+                within(&key("until_s"), one.until_s, one.from_s, DURATION_S_MAX)?;
+            }
             if one.count == 0 && one.share == 0.0 {
                 return Err(ScenarioError(format!("{} or share must be given", key("count"))));
             }
@@ -547,10 +560,15 @@ impl Scenario {
         }
         for (at, one) in self.outage.iter().enumerate() {
             within(&format!("outage.{at}.until_s"), one.until_s, one.from_s, DURATION_S_MAX)?;
+            within(&format!("outage.{at}.nodes"), one.nodes, 1, self.nodes)?;
         }
+        // One is in force at a time, so that the end of one ends no other.
+        apart("partition", self.partition.iter().map(|one| (one.from_s, one.until_s)))?;
+        apart("outage", self.outage.iter().map(|one| (one.from_s, one.until_s)))?;
         for (at, one) in self.clock_step.iter().enumerate() {
             within(&format!("clock_step.{at}.share"), one.share, 0.0, 1.0)?;
             within(&format!("clock_step.{at}.by_s"), one.by_s, -86_400, 86_400)?;
+            within(&format!("clock_step.{at}.at_s"), one.at_s, 0, self.duration_s)?;
         }
         let plans = [
             ("adversary", self.adversary.len()),
@@ -576,6 +594,19 @@ pub(crate) fn within<T: PartialOrd + fmt::Display>(
         return Ok(());
     }
     Err(ScenarioError(format!("{key} must be {min} to {max}, not {value}")))
+}
+
+/// Refuses plans that overlap.
+fn apart(key: &str, times: impl Iterator<Item = (u64, u64)>) -> Result<(), ScenarioError> {
+    let mut times: Vec<(u64, u64)> = times.collect();
+    times.sort_unstable();
+    if let Some(pair) = times.windows(2).find(|pair| pair[1].0 < pair[0].1) {
+        let ((from_s, until_s), (next_s, _)) = (pair[0], pair[1]);
+        let why =
+            format!("{key}: one from {from_s} to {until_s} s and one from {next_s} s overlap");
+        return Err(ScenarioError(why));
+    }
+    Ok(())
 }
 
 /// Sets one `key=value` in a table.
@@ -633,6 +664,15 @@ mod tests {
         assert_eq!(range, "k must be 1 to 20, not 21");
         let setting = error("[node]\nspeed = 3\n", &[]);
         assert!(setting.contains("node.speed") && setting.contains("contacts_max"), "{setting}");
+        let late = error("[lookups]\ncount = 1\nfrom_s = 100000\n", &[]);
+        assert!(late.starts_with("lookups.from_s must be 0 to "), "{late}");
+        let plan = |from_s, until_s| {
+            format!("[[partition]]\nfrom_s = {from_s}\nuntil_s = {until_s}\nshare = 0.5\n")
+        };
+        let both = error(&format!("{}{}", plan(10, 60), plan(20, 90)), &[]);
+        assert_eq!(both, "partition: one from 10 to 60 s and one from 20 s overlap");
+        let outage = "nodes = 10\n[[outage]]\nfrom_s = 1\nuntil_s = 9\nnodes = 11\n";
+        assert_eq!(error(outage, &[]), "outage.0.nodes must be 1 to 10, not 11");
         let updates = error("[values]\nupdates = 2\n", &[]);
         assert!(updates.contains("values.updates") && updates.contains("signed"), "{updates}");
         let set = error("k = 8\n", &["latency.mean=3"]);

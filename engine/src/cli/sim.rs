@@ -1,9 +1,9 @@
 //! The simulator on a terminal.
 
-use std::fs;
-use std::sync::Mutex;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::{fs, io};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use kdht_sim::{Figures, Outcome, RunError, Scenario, run};
@@ -31,6 +31,10 @@ pub(crate) fn sim(args: &SimArgs) -> Result<(), Failure> {
 }
 
 fn one(args: &SimArgs, scenario: &Scenario, seed: u64) -> Result<(), Failure> {
+    if let Some(path) = &args.report {
+        // Before the run, so that no figures are lost to a path that cannot be written.
+        fs::write(path, "").map_err(|error| unwritable(path, &error))?;
+    }
     // The bar shows itself on a terminal only.
     let bar = bar(0);
     let outcome = run(scenario, seed, args.trace, &mut |what, done, of| {
@@ -51,8 +55,7 @@ fn one(args: &SimArgs, scenario: &Scenario, seed: u64) -> Result<(), Failure> {
             "failures": outcome.failures,
             "rows": outcome.rows,
         });
-        fs::write(path, format!("{report}\n"))
-            .map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))?;
+        fs::write(path, format!("{report}\n")).map_err(|error| unwritable(path, &error))?;
     }
     judge(args, seed, &outcome)
 }
@@ -62,7 +65,9 @@ fn many(args: &SimArgs, scenario: &Scenario, first: u64, count: u64) -> Result<(
     let jobs = args.jobs.map(usize::from);
     let threads = jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
     let next = AtomicU64::new(0);
-    let failures = Mutex::new(Vec::new());
+    let failed_count = AtomicU64::new(0);
+    // At once, so that an interrupted run can be repeated.
+    show::talk(&format!("{count} seeds from {first} on"));
     let bar = bar(count);
     bar.set_message("seeds");
     thread::scope(|scope| {
@@ -83,17 +88,27 @@ fn many(args: &SimArgs, scenario: &Scenario, first: u64, count: u64) -> Result<(
                             judge(args, seed, &outcome)
                         });
                     bar.inc(1);
-                    if let (Err(why), Ok(mut failures)) = (done, failures.lock()) {
-                        failures.push(why.into_text());
+                    if let Err(why) = done {
+                        let why = why.into_text();
+                        bar.suspend(|| show::talk(&format!("seed {seed}: {why}")));
+                        failed_count.fetch_add(1, Ordering::Relaxed);
                     }
                 }
             });
         }
     });
     bar.finish_and_clear();
-    let failures = failures.into_inner().unwrap_or_default();
-    show::talk(&format!("{count} seeds from {first} on, {} failed", failures.len()));
-    if failures.is_empty() { Ok(()) } else { Err(Failure::Failed(failures.join("\n"))) }
+    let failed = failed_count.into_inner();
+    let summary = format!("{count} seeds from {first} on, {failed} failed");
+    if failed > 0 {
+        return Err(Failure::Failed(summary));
+    }
+    show::talk(&summary);
+    Ok(())
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    Failure::Failed(format!("{}: {error}", path.display()))
 }
 
 fn bar(len: u64) -> ProgressBar {
@@ -116,10 +131,14 @@ fn judge(args: &SimArgs, seed: u64, outcome: &Outcome) -> Result<(), Failure> {
     Err(Failure::Failed(format!("{lines}\nagain with: {}", again(args, seed))))
 }
 
-/// The command that runs just this again.
+/// The command that runs just this again, for a shell.
 fn again(args: &SimArgs, seed: u64) -> String {
-    let set: String = args.set.iter().map(|word| format!(" --set '{word}'")).collect();
-    format!("kdht sim {} --seed {seed}{set}", args.scenario.display())
+    let quoted = |word: &str| format!("'{}'", word.replace('\'', r"'\''"));
+    let set: String = args.set.iter().map(|word| format!(" --set {}", quoted(word))).collect();
+    let path = args.scenario.display().to_string();
+    let is_plain = path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+    let path = if is_plain { path } else { quoted(&path) };
+    format!("kdht sim {path} --seed {seed}{set}")
 }
 
 fn print(figures: &Figures, is_json: bool) -> Result<(), Failure> {

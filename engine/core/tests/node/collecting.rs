@@ -133,3 +133,19 @@ fn values_that_no_datagram_carries_are_fetched_once_though_several_hold_them() {
     let wanted = HashSet::from([vec![9; 5_000], vec![2; 20_000], vec![3; 20_000]]);
     assert_eq!(bytes(&report), wanted);
 }
+
+#[test]
+fn a_holder_that_does_not_give_what_it_announced_hides_no_value_of_others() {
+    for seed in 0..6 {
+        let key = key_of_string("hidden");
+        let (mut net, asker) = net(40 + seed, &key);
+        for rank in [0, 2, 5, 9] {
+            let at = store_at(&mut net, rank, key, signed(1, &key, 1, &[1; 20_000]));
+            if rank < 9 {
+                net.streams.closed.push(at);
+            }
+        }
+        let report = collect(&mut net, asker, key, 20);
+        assert_eq!(bytes(&report), HashSet::from([vec![1; 20_000]]), "seed {seed}");
+    }
+}

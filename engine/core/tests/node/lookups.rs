@@ -196,7 +196,7 @@ fn a_victim_named_under_many_ids_gets_at_most_two_datagrams_a_lookup() {
 fn an_endless_row_of_ever_nearer_ids_ends_a_lookup_all_the_same() {
     let (mut net, stranger) = net_with_stranger(11, 3);
     let mut made = 0_u32;
-    // Whoever is asked at 30.x.y.z is whom the lookup thinks it asks, and names 20 more
+    // Whoever is asked at 30.x.y.1 is whom the lookup thinks it asks, and names 20 more
     // that are nearer than all before.
     let mut names: HashMap<_, Id> = HashMap::from([(stranger.endpoint, stranger.id)]);
     net.answer_strays(move |sent| {
@@ -207,8 +207,9 @@ fn an_endless_row_of_ever_nearer_ids_ends_a_lookup_all_the_same() {
         let mut named = Vec::new();
         for _ in 0..if message.kind == Kind::FindNode { 20 } else { 0 } {
             made += 1;
-            let [_, a, b, c] = (made + 1).to_be_bytes();
-            let at = endpoint(&format!("30.{a}.{b}.{c}:4000"));
+            let [_, _, high, low] = made.to_be_bytes();
+            // Each in a network of its own.
+            let at = endpoint(&format!("30.{high}.{low}.1:4000"));
             let mut id = message.head.target;
             // The distance is 2⁶³ less what was made before.
             let distance = (1_u64 << 63) - u64::from(made);
