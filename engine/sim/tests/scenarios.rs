@@ -81,6 +81,7 @@ const SMALL: &[(&str, &[&str])] = &[
         ],
     ),
     ("stranger", &["nodes=60", "duration_s=30", "lookups.count=50"]),
+    ("subnet", &["nodes=200", "adversary.0.count=20", "lookups.count=60", "values.count=20"]),
     ("sybil", &["nodes=100", "duration_s=60", "lookups.from_s=20", "lookups.count=50"]),
 ];
 
@@ -132,6 +133,7 @@ const DEFENCES: &[(&str, Off, &str)] = &[
         "store_bytes_max",
     ),
     ("stranger", NO_KEY, "victim_datagrams"),
+    ("subnet", NO_CAPS, "values_lost"),
     ("sybil", NO_CAPS, "per_subnet_in_table"),
 ];
 
