@@ -69,6 +69,12 @@ impl Id {
     /// Bits of an id.
     pub const BITS: u8 = 160;
 
+    /// The first 64 bits, as a number that orders as they do.
+    #[must_use]
+    pub fn prefix(&self) -> u64 {
+        words(&self.0).0
+    }
+
     /// The XOR distance (Kademlia §2.1).
     #[must_use]
     pub fn distance(&self, other: &Self) -> Distance {

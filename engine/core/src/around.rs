@@ -8,7 +8,7 @@
 use kdht_wire::{Contact, Id};
 
 use crate::closest::Closest;
-use crate::order::{Order, prefix};
+use crate::order::Order;
 
 /// What lies sorted by id.
 pub(crate) trait Sorted {
@@ -37,7 +37,7 @@ impl<'a, T: Sorted + 'a, I: Iterator<Item = &'a T>> Side<'a, T, I> {
 
     fn advance(&mut self, aim: u64, wanted: impl Fn(&T) -> bool) {
         self.next = self.contacts.by_ref().find(|contact| wanted(contact));
-        self.distance = self.next.map_or(u64::MAX, |contact| prefix(contact.id()) ^ aim);
+        self.distance = self.next.map_or(u64::MAX, |contact| contact.id().prefix() ^ aim);
     }
 
     /// Takes all that share as many bits with the target as the next. Whether that was
@@ -73,7 +73,7 @@ pub(crate) fn closest_around<'a, T: Sorted + 'a>(
     wanted: impl Fn(&T) -> bool,
     out: &mut Closest,
 ) -> bool {
-    let aim = prefix(target);
+    let aim = target.prefix();
     below.advance(aim, &wanted);
     above.advance(aim, &wanted);
     let Some(any) = below.next.or(above.next).filter(|_| k > 0) else {

@@ -15,6 +15,7 @@ use kdht_store::Storage;
 use kdht_wire::{Contact, Filter, Id};
 
 use crate::command::{Request, Value};
+use crate::maintain::{KEY_VALUES_MAX, REMAINING_S_MIN, STEP_KEYS_MAX, STEP_MS};
 use crate::node::Node;
 use crate::operation::{Audience, Goal};
 use crate::outbox::Outbox;
@@ -22,17 +23,9 @@ use crate::time::{Nanos, Now};
 
 /// Newcomers that wait at most; more are left to the republish.
 const NEWCOMERS_MAX: usize = 16;
-/// Keys looked at in one step.
-const STEP_KEYS_MAX: usize = 64;
-/// Values of one key handed to one newcomer.
-const KEY_VALUES_MAX: usize = 64;
-/// Pause between two steps, in milliseconds.
-const STEP_MS: u64 = 100;
 /// Pause between two values, in milliseconds: as when leaving, 250 a second stay within
 /// what peers allow.
 const PAUSE_MS: u64 = 4;
-/// Seconds of life below which a value is not worth its way.
-const REMAINING_S_MIN: u32 = 60;
 
 /// Newcomers, and how far the walk over the keys has come for them.
 #[derive(Debug)]

@@ -16,6 +16,14 @@ use crate::time::Now;
 
 /// Pause between two looks at the contacts that are not good, in milliseconds.
 const LOOK_MS: u64 = 1_000;
+/// Keys looked at in one step of a walk over all that is held.
+pub(crate) const STEP_KEYS_MAX: usize = 64;
+/// Pause between two steps of such a walk, in milliseconds: 65,536 keys take 100 s.
+pub(crate) const STEP_MS: u64 = 100;
+/// Values of one key that a walk takes; the rest waits for the next.
+pub(crate) const KEY_VALUES_MAX: usize = 64;
+/// Seconds of life below which a value is not worth its way.
+pub(crate) const REMAINING_S_MIN: u32 = 60;
 /// Expired values dropped per call.
 const EXPIRE_MAX: usize = 64;
 

@@ -107,11 +107,6 @@ fn places(keys: &[i32; ORDER_MAX], len: usize) -> [i32; ORDER_MAX] {
     places
 }
 
-/// The first 64 bits of an id, as a number that orders as they do.
-pub(crate) fn prefix(id: &Id) -> u64 {
-    id.0.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,7 +130,7 @@ mod tests {
                     }
                 }
                 let mut order = Order::new(Id::ZERO);
-                assert!(ids.iter().all(|id| order.push(*id, prefix(id) ^ prefix(&target))));
+                assert!(ids.iter().all(|id| order.push(*id, id.prefix() ^ target.prefix())));
                 let mut got = Vec::new();
                 order.nearest(&target, 20, |id| *id, |id| got.push(*id));
                 ids.sort_by_key(|id| id.distance(&target));

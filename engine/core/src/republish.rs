@@ -16,24 +16,17 @@ use kdht_store::Storage;
 use kdht_wire::{Filter, Id};
 
 use crate::command::{Outcome, Stored, Value};
+use crate::maintain::{KEY_VALUES_MAX, REMAINING_S_MIN, STEP_KEYS_MAX, STEP_MS};
 use crate::node::Node;
 use crate::operation::{Audience, Goal, PutPhase};
 use crate::outbox::Outbox;
 use crate::time::{Nanos, Now};
 
-/// Keys looked at in one step.
-const STEP_KEYS_MAX: usize = 64;
-/// Values of one key republished in one walk; the rest waits for the next.
-const KEY_VALUES_MAX: usize = 64;
-/// Pause between two steps, in milliseconds: 65,536 keys take 100 s.
-const STEP_MS: u64 = 100;
 /// Least pause between two values, in milliseconds. Peers charge each STORE of a signed
 /// value 16 units: 50 a second stay far within [`crate::ThrottleConfig`]'s default.
 const PAUSE_MS: u64 = 20;
 /// Walks an interval.
 const WALKS: u64 = 8;
-/// Seconds of life below which a value is not worth its way.
-const REMAINING_S_MIN: u32 = 60;
 
 /// How far the walk over the values held has come.
 #[derive(Debug)]

@@ -30,7 +30,7 @@ use crate::time::Nanos;
 pub use chunk::Entry;
 pub use patrol::{LOOKED_AT_MAX, ROUND_S_MIN, SUSPECTS_MAX};
 
-use bits::{blend, shared};
+use bits::blend;
 use directory::{Directory, Place};
 use patrol::Patrol;
 
@@ -182,7 +182,9 @@ impl Wide {
     pub fn range(&self, prefix: Id, bits: u8) -> impl Iterator<Item = &Entry> {
         let bits = bits.min(Id::BITS);
         let lowest = blend(&prefix, &Id::ZERO, bits);
-        self.directory.from(&lowest).take_while(move |entry| shared(&entry.id, &lowest) >= bits)
+        self.directory
+            .from(&lowest)
+            .take_while(move |entry| entry.id.shared_prefix(&lowest) >= bits)
     }
 
     /// How many contacts [`Wide::range`] has, counted up to `max`. O(log contacts + max).

@@ -6,7 +6,7 @@ use super::Table;
 use crate::bucket::{Bucket, MEMBERS_MAX};
 use crate::closest::Closest;
 use crate::contact::Peer;
-use crate::order::{Order, prefix};
+use crate::order::Order;
 
 impl Table {
     pub(super) fn nearest(&self, target: &Id, k: usize, wanted: impl Fn(&Peer) -> bool) -> Closest {
@@ -18,7 +18,7 @@ impl Table {
             order.clear();
             for place in bucket.members.as_slice() {
                 if let Some(peer) = self.at(*place).filter(|peer| wanted(peer)) {
-                    order.push(*place, prefix(&peer.id) ^ prefix(target));
+                    order.push(*place, peer.id.prefix() ^ target.prefix());
                 }
             }
             let more = k - out.as_slice().len();

@@ -10,13 +10,13 @@
 use kdht_wire::Id;
 
 use super::Wide;
-use super::bits::{blend, shared};
+use super::bits::blend;
 use super::chunk::Entry;
 use super::walk::Walk;
 use crate::around::closest_around;
 use crate::bucket::MEMBERS_MAX;
 use crate::closest::Closest;
-use crate::order::{ORDER_MAX, Order, prefix};
+use crate::order::{ORDER_MAX, Order};
 
 const HIGHEST: Id = Id([0xff; 20]);
 
@@ -60,10 +60,7 @@ impl Wide {
     pub fn closest(&self, target: &Id, k: usize, asker: &Id) -> Closest {
         let (Ok(place) | Err(place)) = self.directory.seek(target);
         let (below, above) = self.directory.around(place);
-        let asker_prefix = prefix(asker);
-        let is_wanted = |entry: &Entry| {
-            entry.is_good() && (prefix(&entry.id) != asker_prefix || entry.id != *asker)
-        };
+        let is_wanted = |entry: &Entry| entry.is_good() && entry.id != *asker;
         let mut out = Closest::empty();
         if closest_around(target, k.min(MEMBERS_MAX), below, above, is_wanted, &mut out) {
             return out;
@@ -89,7 +86,7 @@ impl Wide {
         let (Ok(place) | Err(place)) = self.directory.seek(&aim.id);
         let mut below = self.directory.backward(place);
         let mut above = self.directory.forward(place);
-        let depth_of = |entry: &Entry| shared(&aim.id, &entry.id);
+        let depth_of = |entry: &Entry| aim.id.shared_prefix(&entry.id);
         let mut depth_below = below.peek().map(depth_of);
         let mut depth_above = above.peek().map(depth_of);
         while search.out.as_slice().len() < search.k {
@@ -125,7 +122,7 @@ impl Wide {
             Err(place) => self.directory.backward(place).peek()?.id,
         };
         // Their common prefix is longer than `depth`, and orders none of them.
-        let common = shared(&first, &last);
+        let common = first.shared_prefix(&last);
         Some(Aim { id: blend(&first, aim, common), depth: common })
     }
 }
@@ -137,12 +134,13 @@ impl<'a> Search<'a> {
         self.group.clear();
         loop {
             walk.skip_failing(aim, depth);
-            let Some(entry) = walk.peek().filter(|entry| shared(aim, &entry.id) == depth) else {
+            let Some(entry) = walk.peek().filter(|entry| aim.shared_prefix(&entry.id) == depth)
+            else {
                 break;
             };
             self.looked_at += 1;
             let is_wanted = entry.is_good() && entry.id != *self.asker;
-            if is_wanted && !self.group.push(Some(entry), prefix(aim) ^ prefix(&entry.id)) {
+            if is_wanted && !self.group.push(Some(entry), aim.prefix() ^ entry.id.prefix()) {
                 return false;
             }
             walk.step();

@@ -4,8 +4,6 @@ use alloc::vec::Vec;
 
 use kdht_wire::Id;
 
-use crate::order::prefix;
-
 /// Most parts of a row below the uppermost: 2 KiB of prefixes.
 pub(super) const ROW_MAX: usize = 256;
 /// Neighbouring rows of together no more parts than this become one.
@@ -53,7 +51,7 @@ impl<T: Part> Row<T> {
     /// Which part `id` belongs to: the last that begins at or before it, else the first.
     /// O(log parts).
     pub(super) fn find(&self, id: &Id) -> usize {
-        let prefix = prefix(id);
+        let prefix = id.prefix();
         let lower = self.starts.partition_point(|start| *start < prefix);
         let same = self.starts[lower..].iter().take_while(|start| **start == prefix).take(2);
         let begun = match same.count() {
@@ -69,7 +67,7 @@ impl<T: Part> Row<T> {
     }
 
     pub(super) fn insert(&mut self, at: usize, part: T) {
-        insert_in_steps(&mut self.starts, at, prefix(part.first()), ROW_STEP);
+        insert_in_steps(&mut self.starts, at, part.first().prefix(), ROW_STEP);
         insert_in_steps(&mut self.parts, at, part, ROW_STEP);
     }
 
@@ -83,7 +81,7 @@ impl<T: Part> Row<T> {
 
     /// The part at `at` has another first id.
     pub(super) fn restart(&mut self, at: usize) {
-        self.starts[at] = prefix(self.parts[at].first());
+        self.starts[at] = self.parts[at].first().prefix();
     }
 
     /// Makes two parts of the one at `at`. Halves that are small enough join neighbours, so

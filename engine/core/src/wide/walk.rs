@@ -5,7 +5,6 @@ use kdht_wire::Id;
 use super::chunk::{Chunk, Entry};
 use super::directory::Place;
 use super::row::{Part, Row};
-use crate::order::prefix;
 
 /// A walk that shows the next contact before it steps over it.
 pub(super) trait Walk<'a> {
@@ -166,6 +165,6 @@ impl<'a> Walk<'a> for Backward<'a> {
 /// Whether ids that begin with `start` share exactly `depth` bits with `aim`, as far as 64
 /// bits tell.
 fn shares(start: u64, aim: &Id, depth: u8) -> bool {
-    let differing = start ^ prefix(aim);
+    let differing = start ^ aim.prefix();
     differing != 0 && differing.leading_zeros() == u32::from(depth)
 }
