@@ -93,7 +93,7 @@ fn serve<D: Datapath>(mut datapath: D, args: &EchoArgs) -> Result<(), String> {
             answer(&mut datapath, args.reply_bytes);
             datapath.flush();
         }
-        if !received.more && args.wait == Waiting::Block {
+        if !received.more && args.wait == Waiting::Block && datapath.announce() {
             waiter.wait(Some(HEARTBEAT)).map_err(|error| error.to_string())?;
         }
     }

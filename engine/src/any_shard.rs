@@ -81,6 +81,10 @@ impl AnyShard {
         of_either!(self, shard => shard.turn(moment))
     }
 
+    pub(crate) fn announce(&mut self) -> bool {
+        of_either!(self, shard => shard.announce())
+    }
+
     pub(crate) fn handle(&mut self, moment: Moment, request: ShardRequest) {
         of_either!(self, shard => shard.handle(moment, request));
     }

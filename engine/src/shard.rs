@@ -161,6 +161,10 @@ pub struct Shard<D> {
     onward: Onward,
     /// When to look again whether a shard that is owed notes has read what it was sent.
     retry_at: Nanos,
+    /// As [`Shard::wake_at`] since the last turn.
+    wake_at: Option<Nanos>,
+    /// The node was called since the last turn: the next has to see what came of it.
+    is_stirred: bool,
     streams: Option<StreamLink>,
 }
 
@@ -179,6 +183,8 @@ impl<D: Datapath> Shard<D> {
             port: None,
             onward: Onward::default(),
             retry_at: Nanos(0),
+            wake_at: None,
+            is_stirred: true,
             streams: None,
         }
     }
@@ -208,13 +214,19 @@ impl<D: Datapath> Shard<D> {
         [self.node.poll_timeout(), owed_at].into_iter().flatten().min()
     }
 
-    /// Takes in what other shards sent and one batch of datagrams, does what is due, and
-    /// sends what came of all. `now` is read once per turn. Bounded by the datapath's batch
-    /// and the mesh's lanes; never blocks.
+    /// Takes in what other shards sent and one batch of datagrams, sends what came of both,
+    /// does what is due, and sends that. `now` is read once per turn. Bounded by the
+    /// datapath's batch and the mesh's lanes; never blocks. A turn that finds nothing to do
+    /// does not ask the node.
     pub fn turn(&mut self, moment: Moment) -> Turn {
         let now = now_of(moment);
         let received = self.datapath.receive();
-        let (taken, more_mail) = self.take_mail(now);
+        let has_mail = self.port.as_ref().is_some_and(Port::has_mail);
+        let is_due = self.wake_at.is_some_and(|at| at <= now.mono);
+        if received.datagram_count == 0 && !(has_mail || is_due || self.is_stirred) {
+            return Turn { datagram_count: 0, more: received.more, wake_at: self.wake_at };
+        }
+        let (taken, more_mail) = if has_mail { self.take_mail(now) } else { (0, false) };
         let (batch, outbox) = self.datapath.split();
         for datagram in batch {
             match (&mut self.port, self.node.home(datagram.bytes)) {
@@ -224,16 +236,25 @@ impl<D: Datapath> Shard<D> {
                 _ => self.node.handle_datagram(now, &datagram.route, datagram.bytes, outbox),
             }
         }
-        self.node.handle_timeout(now, outbox);
+        // Whoever asked need not wait for what is due.
+        self.datapath.flush();
+        self.node.handle_timeout(now, self.datapath.outbox());
         self.datapath.flush();
         self.retry_at = now.mono.plus_ms(1);
         self.post_notes();
         self.deliver_events(now);
+        self.is_stirred = false;
+        self.wake_at = self.wake_at();
         Turn {
             datagram_count: received.datagram_count + taken,
             more: received.more || more_mail,
-            wake_at: self.wake_at(),
+            wake_at: self.wake_at,
         }
+    }
+
+    /// As [`Datapath::announce`].
+    pub fn announce(&mut self) -> bool {
+        self.datapath.announce()
     }
 
     /// Does what other shards' notes and datagrams ask for. How many datagrams there were,
@@ -288,6 +309,7 @@ impl<D: Datapath> Shard<D> {
 
     /// Goes on with what waited for `verdict`. What comes of it is sent by the next turn.
     pub fn handle_verdict(&mut self, moment: Moment, verdict: Verdict) {
+        self.is_stirred = true;
         self.node.handle_verdict(now_of(moment), verdict, self.datapath.outbox());
     }
 
@@ -306,6 +328,7 @@ impl<D: Datapath> Shard<D> {
     /// Does what another thread wants.
     pub fn handle(&mut self, moment: Moment, request: ShardRequest) {
         let now = now_of(moment);
+        self.is_stirred = true;
         match request {
             ShardRequest::Begin(command, caller) => {
                 match self.node.begin(now, *command, self.datapath.outbox()) {

@@ -109,7 +109,7 @@ fn turns_allocate_nothing(mut datapath: impl Datapath, [to_v4, to_v6]: [SocketAd
                     outbox.commit(9);
                 }
                 datapath.flush();
-                if !received.more {
+                if !received.more && datapath.announce() {
                     break;
                 }
             }

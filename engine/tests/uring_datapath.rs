@@ -33,7 +33,7 @@ fn echo(datapath: &mut Uring) -> u64 {
             echoed += 1;
         }
         datapath.flush();
-        if !received.more {
+        if !received.more && datapath.announce() {
             return echoed;
         }
     }

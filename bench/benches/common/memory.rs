@@ -76,6 +76,10 @@ impl Datapath for Memory {
         self.gauge.replied.fetch_add(std::mem::take(replied), Ordering::Release);
     }
 
+    fn announce(&mut self) -> bool {
+        true
+    }
+
     fn fds(&self) -> &[SharedFd] {
         &[]
     }

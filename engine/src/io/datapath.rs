@@ -12,7 +12,8 @@ pub type SharedFd = Arc<OwnedFd>;
 /// Moves datagrams between the network and memory that it owns.
 ///
 /// One thread drives it; no call blocks or allocates. A turn is [`Datapath::receive`],
-/// [`Datapath::split`] to walk what came while laying replies, [`Datapath::flush`].
+/// [`Datapath::split`] to walk what came while laying replies, [`Datapath::flush`]. Before
+/// the thread sleeps, [`Datapath::announce`].
 pub trait Datapath {
     /// Walks one received batch, oldest first per socket.
     type Batch<'a>: ExactSizeIterator<Item = Datagram<'a>>
@@ -39,8 +40,13 @@ pub trait Datapath {
     /// Hands all committed datagrams to the kernel. What it refuses is dropped and counted.
     fn flush(&mut self);
 
-    /// The descriptors that become readable when [`Datapath::receive`] has work, from the
-    /// first receive on that said that no more is waiting.
+    /// Sees to it that [`Datapath::fds`] become readable when [`Datapath::receive`] has
+    /// work, until one that has some. False: it has some already, and must be called before
+    /// the thread sleeps. Who looks again and again needs no announcing, which can cost the
+    /// sender and the receiver of each datagram something.
+    fn announce(&mut self) -> bool;
+
+    /// The descriptors that tell of work once it is announced.
     fn fds(&self) -> &[SharedFd];
 
     /// What has been counted since construction.

@@ -97,6 +97,11 @@ impl Datapath for Mmsg {
         self.outbox.flush();
     }
 
+    /// A socket is readable as long as anything waits, whether it is announced or not.
+    fn announce(&mut self) -> bool {
+        true
+    }
+
     fn fds(&self) -> &[SharedFd] {
         &self.fds
     }

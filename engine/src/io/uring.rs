@@ -128,7 +128,7 @@ impl Datapath for Uring {
     type Outbox = UringOutbox;
 
     /// A batch of any datagrams says that more may be waiting, so that its turn's flush can
-    /// take them in; only a batch of none begins to announce what comes.
+    /// take them in.
     fn receive(&mut self) -> Received {
         let UringOutbox { ring, counters, .. } = &mut self.outbox;
         self.inbox.recycle(ring);
@@ -153,7 +153,7 @@ impl Datapath for Uring {
         if usize::from(self.first_idx) == self.sockets.len() {
             self.first_idx = 0;
         }
-        Received { datagram_count, more: datagram_count > 0 || !ring.announce() }
+        Received { datagram_count, more: datagram_count > 0 }
     }
 
     fn split(&mut self) -> (UringBatch<'_>, &mut UringOutbox) {
@@ -162,6 +162,11 @@ impl Datapath for Uring {
 
     fn flush(&mut self) {
         self.outbox.flush();
+    }
+
+    fn announce(&mut self) -> bool {
+        let ring = &mut self.outbox.ring;
+        ring.is_announcing() || ring.announce()
     }
 
     fn fds(&self) -> &[SharedFd] {

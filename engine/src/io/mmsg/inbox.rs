@@ -24,6 +24,10 @@ const STRIDE: usize = RECEIVE_LEN_MAX + 64;
 /// Tries to receive from one socket per call; each pending error takes one.
 const TRIES_MAX: usize = 4;
 
+/// How many times what came last may come next: a call that is offered room for one more
+/// than there is looks for it in vain, and each place offered is to be laid out.
+const GROWTH: usize = 4;
+
 const _: () = assert!(RECEIVE_LEN_MAX > DATAGRAM_LEN_MAX);
 
 /// Memory for one received batch.
@@ -34,6 +38,8 @@ pub(super) struct Inbox {
     controls: Box<[Control]>,
     /// What the first slots hold.
     pub(super) arrived: Vec<Arrived>,
+    /// Of each socket: the most datagrams to ask for next, from one to a batch.
+    asked_counts: Box<[usize]>,
     overflow: Overflow,
     messages: Messages,
 }
@@ -52,12 +58,16 @@ impl Inbox {
             names: vec![Name::EMPTY; batch_count].into(),
             controls: vec![Control::EMPTY; batch_count].into(),
             arrived: Vec::with_capacity(batch_count),
+            asked_counts: vec![1; socket_count].into(),
             overflow: Overflow::new(socket_count),
             messages: Messages::new(batch_count),
         }
     }
 
-    /// Fills the free slots from socket `idx`, and says whether more may be waiting there.
+    /// Fills free slots from socket `idx`, and says whether more may be waiting there.
+    ///
+    /// A socket that had nothing is asked for one datagram, which is then answered the
+    /// soonest; one that had some for several times as many, up to all free slots.
     pub(super) fn receive(
         &mut self,
         idx: u8,
@@ -68,11 +78,14 @@ impl Inbox {
         if first == self.names.len() {
             return true;
         }
+        let asked_count = &mut self.asked_counts[usize::from(idx)];
+        let room = (*asked_count).min(self.names.len() - first);
         for _ in 0..TRIES_MAX {
             let slots = self.memory[first * STRIDE..]
                 .chunks_exact_mut(STRIDE)
                 .zip(&mut self.names[first..])
                 .zip(&mut self.controls[first..])
+                .take(room)
                 .map(|((bytes, name), control)| ReceiveSlot {
                     bytes: &mut bytes[..RECEIVE_LEN_MAX],
                     name,
@@ -81,12 +94,16 @@ impl Inbox {
             counters.receive_syscalls += 1;
             match self.messages.receive(fd.as_fd(), slots) {
                 Ok(count) => {
+                    *asked_count = (count * GROWTH).clamp(1, self.names.len());
                     for message_idx in 0..count {
                         self.note(idx, message_idx, counters);
                     }
-                    return self.arrived.len() == self.names.len();
+                    return count == room;
                 }
-                Err(Errno::AGAIN) => return false,
+                Err(Errno::AGAIN) => {
+                    *asked_count = 1;
+                    return false;
+                }
                 // Told errors are cleared, and say nothing of what waits behind them.
                 Err(_) => counters.receive_errors += 1,
             }

@@ -1,11 +1,14 @@
 //! What leaves: slots to lay datagrams into, sent many in one entry of the ring.
 
+use std::iter::once;
+use std::os::fd::AsFd;
+
 use kdht_core::{Outbox, Route};
 use rustix::io::Errno;
 
-use super::super::datapath::DatapathCounters;
+use super::super::datapath::{DatapathCounters, SharedFd};
 use super::super::drafts::Drafts;
-use super::super::drain::Refusal;
+use super::super::drain::{Refusal, drain};
 use super::super::messages::Messages;
 use super::super::socket::Socket;
 use super::ring::Ring;
@@ -22,6 +25,7 @@ const ENTER_COUNT_MAX: usize = 16;
 pub struct UringOutbox {
     /// Before what its entries point to: it is dropped first.
     pub(super) ring: Ring,
+    fds: Box<[SharedFd]>,
     drafts: Drafts,
     messages: Messages,
     /// Of each committed slot: the socket by which it leaves.
@@ -38,6 +42,7 @@ impl UringOutbox {
     pub(super) fn new(ring: Ring, slot_count: usize, sockets: &[Socket]) -> Self {
         Self {
             ring,
+            fds: sockets.iter().map(|socket| socket.fd().clone()).collect(),
             drafts: Drafts::new(slot_count, sockets),
             messages: Messages::new(slot_count),
             exit_idxs: Vec::with_capacity(slot_count),
@@ -53,6 +58,9 @@ impl UringOutbox {
         self.drafts.close();
         if self.drafts.count() == 0 {
             return;
+        }
+        if self.sent_idxs.is_empty() && self.drafts.count() == 1 && !self.ring.must_enter() {
+            return self.send_alone();
         }
         if self.sent_idxs.is_empty() {
             self.sent_idxs.extend(0..self.drafts.count());
@@ -73,6 +81,22 @@ impl UringOutbox {
         if was_announcing {
             self.ring.announce_again(&mut self.counters);
         }
+    }
+
+    /// Hands over the only committed datagram while nothing is to be taken in. An entry
+    /// of the ring brings nothing else then, and costs more than a call that sends.
+    fn send_alone(&mut self) {
+        let Self { fds, drafts, messages, exit_idxs, counters, .. } = self;
+        // Nothing is in flight, so the heads are free.
+        let mut outgoing = messages.lay(once(drafts.send_slot(0)));
+        drain(1, counters, |first, counters| {
+            let taken = outgoing.send(fds[usize::from(exit_idxs[0])].as_fd(), first)?;
+            counters.datagrams_out += 1;
+            counters.bytes_out += drafts.datagram_len(0);
+            Ok(taken)
+        });
+        drafts.clear();
+        exit_idxs.clear();
     }
 
     /// Asks for all sends of `sent_idxs`.
