@@ -104,6 +104,12 @@ impl Control {
 }
 
 impl Ancillary {
+    /// Our address that was asked of a socket bound to `bound_ip`, which is told only where
+    /// that is zeros.
+    pub(super) fn asked_ip(&self, bound_ip: &[u8; 16]) -> [u8; 16] {
+        if self.local_ip == [0; 16] { *bound_ip } else { self.local_ip }
+    }
+
     /// The kernel gives two addresses: the head's, and ours to reply from, which is zero
     /// where it knows none and differs where the head's was a broadcast.
     fn note_v4(&mut self, data: &[u8]) {

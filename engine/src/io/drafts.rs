@@ -16,14 +16,20 @@ const _: () = assert!(STRIDE >= DATAGRAM_LEN_MAX);
 
 /// Memory for what leaves.
 pub(super) struct Drafts {
-    /// Of each socket: whether it is of IPv4.
-    exits_v4: Box<[bool]>,
+    exits: Box<[Exit]>,
     /// Slots of `STRIDE`.
     memory: Box<[u8]>,
     drafts: Box<[Draft]>,
     /// Slots committed since the last clear.
     used_count: usize,
     open: Open,
+}
+
+/// What is to be known of a socket to leave by.
+struct Exit {
+    is_v4: bool,
+    /// The address that it sends from unasked; zeros for whichever the host chooses.
+    bound_ip: [u8; 16],
 }
 
 /// All of a datagram that leaves but its bytes.
@@ -57,7 +63,7 @@ impl Drafts {
     /// `slot_count` free slots for datagrams that leave by `sockets`.
     pub(super) fn new(slot_count: usize, sockets: &[Socket]) -> Self {
         Self {
-            exits_v4: sockets.iter().map(|socket| socket.local_addr().is_ipv4()).collect(),
+            exits: sockets.iter().map(Exit::of).collect(),
             memory: vec![0; slot_count * STRIDE].into(),
             drafts: vec![Draft::EMPTY; slot_count].into(),
             used_count: 0,
@@ -134,9 +140,9 @@ impl Drafts {
     fn address(&mut self, route: &Route) -> Open {
         let v4 = route.peer.is_v4();
         let asked_idx = usize::from(route.local.socket);
-        let exit_idx = match self.exits_v4.get(asked_idx) {
-            Some(&exit_v4) if exit_v4 == v4 => asked_idx,
-            _ => match self.exits_v4.iter().position(|&exit_v4| exit_v4 == v4) {
+        let exit_idx = match self.exits.get(asked_idx) {
+            Some(exit) if exit.is_v4 == v4 => asked_idx,
+            _ => match self.exits.iter().position(|exit| exit.is_v4 == v4) {
                 Some(idx) => idx,
                 None => return Open::Nowhere,
             },
@@ -145,12 +151,18 @@ impl Drafts {
         (draft.name, draft.name_len) = Name::of(&route.peer);
         draft.control_len = 0;
         let local = Endpoint { ip: route.local.ip, ..Endpoint::NONE };
-        if local.ip != Endpoint::NONE.ip {
+        if local.ip != Endpoint::NONE.ip && local.ip != self.exits[exit_idx].bound_ip {
             if local.is_v4() != v4 {
                 return Open::Nowhere;
             }
             (draft.control, draft.control_len) = Control::source(&local.ip, v4);
         }
         Open::Exit(exit_idx)
+    }
+}
+
+impl Exit {
+    fn of(socket: &Socket) -> Self {
+        Self { is_v4: socket.local_addr().is_ipv4(), bound_ip: socket.bound_ip() }
     }
 }

@@ -1,4 +1,5 @@
-//! The two system calls that move many datagrams at once, behind a safe face.
+//! The system calls that move many datagrams at once, and those that move one for less,
+//! behind a safe face.
 
 use std::io;
 use std::mem::{size_of, zeroed};
@@ -73,17 +74,7 @@ impl Messages {
     ) -> Result<usize, Errno> {
         let mut count = 0;
         for ((slot, head), vector) in slots.zip(&mut self.heads).zip(&mut self.vectors) {
-            vector.iov_base = slot.bytes.as_mut_ptr().cast();
-            vector.iov_len = slot.bytes.len();
-            head.msg_len = 0;
-            let head = &mut head.msg_hdr;
-            head.msg_iov = ptr::from_mut(vector);
-            head.msg_iovlen = 1;
-            head.msg_name = slot.name.as_mut_ptr();
-            head.msg_namelen = NAME_LEN;
-            head.msg_control = slot.control.as_mut_ptr();
-            head.msg_controllen = CONTROL_LEN as _;
-            head.msg_flags = 0;
+            lay_receive(slot, head, vector);
             count += 1;
         }
         // SAFETY: `heads[..count]` were all written just above. Each `iovec`, name, control
@@ -103,6 +94,30 @@ impl Messages {
         };
         // A negative count is the one failure.
         usize::try_from(result).map_err(|_| last_error())
+    }
+
+    /// As [`Messages::receive`], one datagram into `slot`.
+    ///
+    /// # Errors
+    /// `AGAIN` if nothing waits; otherwise what the kernel says.
+    pub(super) fn receive_one(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        slot: ReceiveSlot<'_>,
+    ) -> Result<(), Errno> {
+        let (Some(head), Some(vector)) = (self.heads.first_mut(), self.vectors.first_mut()) else {
+            return Err(Errno::INVAL);
+        };
+        lay_receive(slot, head, vector);
+        // SAFETY: as of `recvmmsg` in `receive`: the head was written just above from borrows
+        // that last until this returns, with their lengths in full, and the kernel keeps no
+        // pointer.
+        let result = unsafe {
+            libc::recvmsg(fd.as_raw_fd(), &raw mut head.msg_hdr, libc::MSG_DONTWAIT as _)
+        };
+        // A negative length is the one failure; one that was received fits its slot.
+        head.msg_len = libc::c_uint::try_from(result).map_err(|_| last_error())?;
+        Ok(())
     }
 
     /// What the last [`Messages::receive`] brought into slot `idx`, of those that came.
@@ -137,6 +152,21 @@ impl Messages {
     }
 }
 
+/// Writes all of `head` and `vector` so that the kernel receives into `slot`.
+fn lay_receive(slot: ReceiveSlot<'_>, head: &mut libc::mmsghdr, vector: &mut libc::iovec) {
+    vector.iov_base = slot.bytes.as_mut_ptr().cast();
+    vector.iov_len = slot.bytes.len();
+    head.msg_len = 0;
+    let head = &mut head.msg_hdr;
+    head.msg_iov = ptr::from_mut(vector);
+    head.msg_iovlen = 1;
+    head.msg_name = slot.name.as_mut_ptr();
+    head.msg_namelen = NAME_LEN;
+    head.msg_control = slot.control.as_mut_ptr();
+    head.msg_controllen = CONTROL_LEN as _;
+    head.msg_flags = 0;
+}
+
 /// Datagrams laid out for sending; what they point to stays borrowed as long as this lives.
 pub(super) struct Outgoing<'a> {
     heads: &'a mut [libc::mmsghdr],
@@ -162,6 +192,9 @@ impl Outgoing<'_> {
     /// that begins there.
     pub(super) fn send(&mut self, fd: BorrowedFd<'_>, first: usize) -> Result<usize, Errno> {
         let heads = &mut self.heads[first..];
+        if let [head] = heads {
+            return send_one(fd, &head.msg_hdr).map(|()| 1);
+        }
         let count = libc::c_uint::try_from(heads.len()).unwrap_or(libc::c_uint::MAX);
         // SAFETY: every head was written by `Messages::lay`, the only maker of this type,
         // from borrows that live as long as `self`, with lengths no longer than what is
@@ -174,6 +207,26 @@ impl Outgoing<'_> {
         };
         usize::try_from(result).map_err(|_| last_error())
     }
+}
+
+/// Offers the datagram of `head`, which [`Messages::lay`] has written.
+fn send_one(fd: BorrowedFd<'_>, head: &libc::msghdr) -> Result<(), Errno> {
+    let flags = libc::MSG_DONTWAIT;
+    let result = if head.msg_controllen == 0 {
+        // SAFETY: the head comes from an `Outgoing`, so its name and its one vector were
+        // written by `lay` from borrows that still live, with their lengths; the kernel only
+        // reads what they name, and keeps no pointer. `fd` is open as long as it is borrowed.
+        unsafe {
+            let vector = &*head.msg_iov;
+            let (name, name_len) = (head.msg_name.cast(), head.msg_namelen);
+            libc::sendto(fd.as_raw_fd(), vector.iov_base, vector.iov_len, flags, name, name_len)
+        }
+    } else {
+        // SAFETY: as above; the control messages come from such a borrow, too.
+        unsafe { libc::sendmsg(fd.as_raw_fd(), head, flags) }
+    };
+    // A datagram leaves whole or not at all.
+    if result < 0 { Err(last_error()) } else { Ok(()) }
 }
 
 /// Turns on a socket option whose value is an `int`.

@@ -55,7 +55,7 @@ impl Mmsg {
         sizes::check(sockets.len(), batch_count, slot_count)?;
         Ok(Self {
             fds: sockets.iter().map(|socket| socket.fd().clone()).collect(),
-            inbox: Inbox::new(batch_count, sockets.len()),
+            inbox: Inbox::new(batch_count, &sockets),
             outbox: MmsgOutbox::new(slot_count, &sockets),
             first_idx: 0,
             sockets: sockets.into(),

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use kdht_wire::Endpoint;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
 
@@ -81,7 +82,7 @@ fn open(addr: SocketAddr, options: &SocketOptions, is_shared: bool) -> Result<So
     if addr.is_ipv6() {
         sockopt::set_ipv6_v6only(&fd, true)?;
     }
-    prepare(&fd, addr.is_ipv4(), options)?;
+    prepare(&fd, addr, options)?;
     if is_shared {
         sockopt::set_socket_reuseport(&fd, true)?;
     }
@@ -90,12 +91,14 @@ fn open(addr: SocketAddr, options: &SocketOptions, is_shared: bool) -> Result<So
     Socket::of_prepared(fd, local_addr)
 }
 
-/// Asks for all that a socket is to tell with each datagram, and for its buffers.
-fn prepare(fd: &OwnedFd, is_v4: bool, options: &SocketOptions) -> Result<(), Errno> {
-    if is_v4 {
-        set_flag(fd, libc::IPPROTO_IP, libc::IP_PKTINFO)?;
-    } else {
-        set_flag(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO)?;
+/// Asks for all that a socket bound to `addr` is to tell with each datagram, and for its
+/// buffers.
+fn prepare(fd: &OwnedFd, addr: SocketAddr, options: &SocketOptions) -> Result<(), Errno> {
+    // Where only one address can be asked, it need not be told each time.
+    match addr.ip() {
+        ip if !ip.is_unspecified() => {}
+        IpAddr::V4(_) => set_flag(fd, libc::IPPROTO_IP, libc::IP_PKTINFO)?,
+        IpAddr::V6(_) => set_flag(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO)?,
     }
     // Only a counter is lost where the host does not tell of drops.
     let _ = set_flag(fd, libc::SOL_SOCKET, libc::SO_RXQ_OVFL);
@@ -120,7 +123,7 @@ impl Socket {
         local_addr: SocketAddr,
         options: &SocketOptions,
     ) -> Result<Self, Errno> {
-        prepare(&fd, local_addr.is_ipv4(), options)?;
+        prepare(&fd, local_addr, options)?;
         Self::of_prepared(fd, local_addr)
     }
 
@@ -137,6 +140,15 @@ impl Socket {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// The one address that it can be asked at, IPv6 or v4-mapped; zeros if it listens on all
+    /// of the host's.
+    pub(super) fn bound_ip(&self) -> [u8; 16] {
+        if self.local_addr.ip().is_unspecified() {
+            return Endpoint::NONE.ip;
+        }
+        Endpoint::from(self.local_addr).ip
     }
 
     /// The receive buffer the kernel gave, in bytes as it counts them: twice what was

@@ -61,6 +61,8 @@ of_each_datapath! {
     a_batch_comes_in_order_and_intact_and_tells_when_it_is_full;
     every_length_shows_as_it_is_or_as_too_long;
     replies_leave_from_the_address_asked_while_the_batch_is_walked;
+    a_socket_of_one_address_names_it_and_replies_from_it;
+    datagrams_that_come_one_by_one_are_told_as_those_of_a_batch_are;
     queries_leave_by_the_first_socket_of_the_peers_family;
     a_datagram_that_cannot_leave_does_not_keep_the_others;
     errors_told_late_lose_no_datagram_in_either_direction;
@@ -218,6 +220,50 @@ fn replies_leave_from_the_address_asked_while_the_batch_is_walked<D: Make>() {
     }
     assert_eq!(datapath.counters().datagrams_out, 4);
     assert_eq!(dropped(&datapath.counters()), 0);
+}
+
+fn a_socket_of_one_address_names_it_and_replies_from_it<D: Make>() {
+    for (bound, from) in [("127.0.0.7:0", "127.0.0.1:0"), ("[::1]:0", "[::1]:0")] {
+        let mut datapath: D = datapath_of(&[bound], 64, 128);
+        let to = datapath.sockets()[0].local_addr();
+        let asker = peer(from);
+        asker.send_to(b"asked", to).unwrap();
+        assert_eq!(receive_batch(&mut datapath), 1);
+        let (mut batch, outbox) = datapath.split();
+        let route = batch.next().unwrap().route;
+        let local = Local { ip: Endpoint::from(to).ip, socket: 0 };
+        assert_eq!(route, Route { peer: endpoint(&asker), local });
+        send(outbox, &route, b"answered");
+        send(outbox, &Route::to(route.peer), b"asked back");
+        datapath.flush();
+        assert_eq!(read(&asker), (b"answered".to_vec(), to));
+        assert_eq!(read(&asker), (b"asked back".to_vec(), to));
+    }
+}
+
+fn datagrams_that_come_one_by_one_are_told_as_those_of_a_batch_are<D: Make>() {
+    let mut datapath: D = datapath_of(&["0.0.0.0:0"], 64, 128);
+    let to = SocketAddr::from(([127, 0, 0, 3], port_of(&datapath, 0)));
+    let asker = peer("127.0.0.1:0");
+    let lens = [0, 1, 892, RECEIVE_LEN_MAX, RECEIVE_LEN_MAX + 1, 5_000];
+    let mut singly = Vec::new();
+    for len in lens {
+        asker.send_to(&pattern(len, len), to).unwrap();
+        singly.extend(receive(&mut datapath, 1));
+        // Nothing is left, so that the next comes alone, too.
+        assert_eq!(datapath.receive().datagram_count, 0);
+    }
+    let truncated = datapath.counters().truncated;
+    for len in lens {
+        asker.send_to(&pattern(len, len), to).unwrap();
+    }
+    assert_eq!(receive(&mut datapath, lens.len()), singly);
+    assert_eq!((truncated, datapath.counters().truncated), (2, 4));
+    let lone = singly[2].clone();
+    send(datapath.outbox(), &lone.1, &lone.0);
+    datapath.flush();
+    assert_eq!(read(&asker), (lone.0, to));
+    assert_eq!(datapath.counters().bytes_out, 892);
 }
 
 fn queries_leave_by_the_first_socket_of_the_peers_family<D: Make>() {

@@ -104,7 +104,7 @@ impl Uring {
         if !buffer_count.is_power_of_two() || buffer_count > BUFFER_COUNT_MAX {
             return Err(UringError::BufferCount(buffer_count));
         }
-        let inbox = Inbox::new(batch_count, sockets.len(), buffer_count);
+        let inbox = Inbox::new(batch_count, &sockets, buffer_count);
         let fds: Vec<SharedFd> = sockets.iter().map(|socket| socket.fd().clone()).collect();
         let ring = Ring::new(&fds, &inbox.buffers, slot_count).map_err(UringError::Unavailable)?;
         Ok(Self {

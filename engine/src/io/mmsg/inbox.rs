@@ -12,6 +12,7 @@ use super::super::datapath::{Datagram, DatapathCounters, SharedFd};
 use super::super::messages::{Messages, ReceiveSlot};
 use super::super::name::Name;
 use super::super::overflow::Overflow;
+use super::super::socket::Socket;
 
 /// Bytes kept of a received datagram: well above [`DATAGRAM_LEN_MAX`], so that one that is
 /// too long shows.
@@ -38,6 +39,8 @@ pub(super) struct Inbox {
     controls: Box<[Control]>,
     /// What the first slots hold.
     pub(super) arrived: Vec<Arrived>,
+    /// Of each socket: the one address that it can be asked at, or zeros.
+    bound_ips: Box<[[u8; 16]]>,
     /// Of each socket: the most datagrams to ask for next, from one to a batch.
     asked_counts: Box<[usize]>,
     overflow: Overflow,
@@ -52,14 +55,15 @@ pub(super) struct Arrived {
 }
 
 impl Inbox {
-    pub(super) fn new(batch_count: usize, socket_count: usize) -> Self {
+    pub(super) fn new(batch_count: usize, sockets: &[Socket]) -> Self {
         Self {
+            bound_ips: sockets.iter().map(Socket::bound_ip).collect(),
             memory: vec![0; batch_count * STRIDE].into(),
             names: vec![Name::EMPTY; batch_count].into(),
             controls: vec![Control::EMPTY; batch_count].into(),
             arrived: Vec::with_capacity(batch_count),
-            asked_counts: vec![1; socket_count].into(),
-            overflow: Overflow::new(socket_count),
+            asked_counts: vec![1; sockets.len()].into(),
+            overflow: Overflow::new(sockets.len()),
             messages: Messages::new(batch_count),
         }
     }
@@ -81,7 +85,7 @@ impl Inbox {
         let asked_count = &mut self.asked_counts[usize::from(idx)];
         let room = (*asked_count).min(self.names.len() - first);
         for _ in 0..TRIES_MAX {
-            let slots = self.memory[first * STRIDE..]
+            let mut slots = self.memory[first * STRIDE..]
                 .chunks_exact_mut(STRIDE)
                 .zip(&mut self.names[first..])
                 .zip(&mut self.controls[first..])
@@ -92,7 +96,11 @@ impl Inbox {
                     control,
                 });
             counters.receive_syscalls += 1;
-            match self.messages.receive(fd.as_fd(), slots) {
+            let received = match slots.next() {
+                Some(slot) if room == 1 => self.messages.receive_one(fd.as_fd(), slot).map(|()| 1),
+                slot => self.messages.receive(fd.as_fd(), slot.into_iter().chain(slots)),
+            };
+            match received {
                 Ok(count) => {
                     *asked_count = (count * GROWTH).clamp(1, self.names.len());
                     for message_idx in 0..count {
@@ -123,7 +131,8 @@ impl Inbox {
         counters.datagrams_in += 1;
         counters.bytes_in += len as u64;
         counters.truncated += u64::from(arrival.truncated);
-        let local = Local { ip: told.local_ip, socket: socket_idx };
+        let ip = told.asked_ip(&self.bound_ips[usize::from(socket_idx)]);
+        let local = Local { ip, socket: socket_idx };
         self.arrived.push(Arrived { len, route: Route { peer, local } });
     }
 

@@ -10,6 +10,7 @@ use super::super::datapath::{Datagram, DatapathCounters};
 use super::super::mmsg::RECEIVE_LEN_MAX;
 use super::super::name::{NAME_LEN, Name};
 use super::super::overflow::Overflow;
+use super::super::socket::Socket;
 use super::buffers::{Buffers, HEAD_LEN, PAYLOAD_AT};
 use super::ring::{Filled, Ring};
 
@@ -18,6 +19,8 @@ pub(super) struct Inbox {
     /// A group for each socket, so that a busy one cannot take another's.
     pub(super) buffers: Box<[Buffers]>,
     arrived: Vec<Arrived>,
+    /// Of each socket: the one address that it can be asked at, or zeros.
+    bound_ips: Box<[[u8; 16]]>,
     overflow: Overflow,
     batch_count: usize,
 }
@@ -31,8 +34,10 @@ pub(super) struct Arrived {
 }
 
 impl Inbox {
-    pub(super) fn new(batch_count: usize, socket_count: usize, buffer_count: u16) -> Self {
+    pub(super) fn new(batch_count: usize, sockets: &[Socket], buffer_count: u16) -> Self {
+        let socket_count = sockets.len();
         Self {
+            bound_ips: sockets.iter().map(Socket::bound_ip).collect(),
             buffers: (0..socket_count).map(|_| Buffers::new(buffer_count)).collect(),
             arrived: Vec::with_capacity(batch_count),
             overflow: Overflow::new(socket_count),
@@ -96,7 +101,7 @@ impl Inbox {
         counters.datagrams_in += 1;
         counters.bytes_in += len as u64;
         counters.truncated += u64::from(arrival.is_truncated);
-        let local = Local { ip: told.local_ip, socket };
+        let local = Local { ip: told.asked_ip(&self.bound_ips[socket_idx]), socket };
         let peer = arrival.name.endpoint(arrival.name_len).unwrap_or(Endpoint::NONE);
         let route = Route { peer, local };
         self.arrived.push(Arrived { buffer_id: filled.buffer_id, len, route });
