@@ -2,6 +2,7 @@
 
 mod cell;
 mod entry;
+mod overload;
 mod slice;
 
 use std::fmt::Write as _;
@@ -24,6 +25,7 @@ use crate::stats::median;
 
 pub use cell::{Cell, Metric, Role, cells_of};
 pub use entry::{Named, Stage};
+pub use overload::{OverloadArgs, Overloaded, main as overload};
 pub use slice::Slice;
 
 use entry::Entry;
@@ -329,10 +331,10 @@ fn repeat() -> String {
     std::env::args().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
-/// A folder named by the time.
-fn default_out(target: &Path) -> PathBuf {
+/// A folder named by what is done and the time.
+fn default_out(target: &Path, what: &str) -> PathBuf {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    target.join(format!("compare-{}", since.as_secs()))
+    target.join(format!("{what}-{}", since.as_secs()))
 }
 
 /// What stays the same over one window, for its cells.

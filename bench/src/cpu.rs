@@ -93,6 +93,35 @@ pub fn process_ns(pid: u32) -> Option<u64> {
     times.fold(None, |sum, time| Some(sum.unwrap_or(0) + time))
 }
 
+/// Memory that a process has resident, in KiB; zero if it has ended.
+#[must_use]
+pub fn resident_kib(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let count = line.and_then(|rest| rest.split_whitespace().next());
+    count.and_then(|count| count.parse().ok()).unwrap_or(0)
+}
+
+/// Datagrams that the kernel has dropped at the UDP sockets of `port`, of either family, since
+/// their buffers were full.
+#[must_use]
+pub fn udp_drops(port: u16) -> u64 {
+    let of = |path| parse_udp_drops(&fs::read_to_string(path).unwrap_or_default(), port);
+    of("/proc/net/udp") + of("/proc/net/udp6")
+}
+
+fn parse_udp_drops(text: &str, port: u16) -> u64 {
+    let here = format!(":{port:04X}");
+    let sockets = text.lines().map(str::split_whitespace);
+    sockets
+        .filter_map(|mut fields| {
+            // Its number, its address and, at the end, what it dropped.
+            fields.nth(1).filter(|local| local.ends_with(&here))?;
+            fields.last()?.parse::<u64>().ok()
+        })
+        .sum()
+}
+
 /// Whether every thread of a process is stopped.
 #[must_use]
 pub fn is_stopped(pid: u32) -> bool {
@@ -130,6 +159,24 @@ mod tests {
         assert_eq!((cores.len(), cores[1]), (3, CoreTimes::default()));
         assert_eq!(cores[2].since(&cores[0]).user_ns, 0);
         assert_eq!(first.busy_ns(), 19 * ms);
+    }
+
+    #[test]
+    fn the_drops_of_a_port_are_those_of_its_sockets() {
+        let text = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   \
+                    uid  timeout inode ref pointer drops\n\
+                    11: 0100007F:0FA0 00000000:0000 07 0:0 00:0 0 0 0 77 2 0 5\n\
+                    12: 0200007F:0FA0 00000000:0000 07 0:0 00:0 0 0 0 78 2 0 6\n\
+                    13: 0100007F:10FA 00000000:0000 07 0:0 00:0 0 0 0 79 2 0 7\n";
+        assert_eq!(parse_udp_drops(text, 4_000), 11);
+        assert_eq!(parse_udp_drops(text, 0x10fa), 7);
+        assert_eq!(parse_udp_drops(text, 1), 0);
+    }
+
+    #[test]
+    fn a_process_has_memory_until_it_ends() {
+        assert!(resident_kib(std::process::id()) > 100);
+        assert_eq!(resident_kib(u32::MAX), 0);
     }
 
     #[test]

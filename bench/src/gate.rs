@@ -54,6 +54,12 @@ pub const CPU_EXTRA_NS_MAX: f64 = 220.0;
 /// Contacts from which on a table is large.
 pub const LARGE_TABLE: usize = 20_000;
 
+/// How many times its best rate a server must be offered for its answers to be those of an
+/// overloaded one.
+pub const OVERLOAD_MIN: f64 = 2.0;
+/// The share of its best rate that it has to answer then.
+pub const OVERLOAD: Gate = Gate::AtLeast(0.90);
+
 /// The gate of a ratio of throughputs, by the number of contacts.
 #[must_use]
 pub fn throughput(contacts: usize) -> Gate {

@@ -126,6 +126,12 @@ impl Tally {
         self.answered as f64 * 1e9 / self.wall_ns.max(1) as f64
     }
 
+    /// Requests a second.
+    #[must_use]
+    pub fn sent_per_s(&self) -> f64 {
+        self.sent as f64 * 1e9 / self.wall_ns.max(1) as f64
+    }
+
     /// The part of the time in which the generator moved datagrams.
     #[must_use]
     pub fn busy(&self) -> f64 {

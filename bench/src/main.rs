@@ -27,6 +27,8 @@ enum Command {
     Feed(feed::FeedArgs),
     /// Measure candidates and floors in turn, and write a report
     Compare(Box<compare::CompareArgs>),
+    /// Offer each more than twice what it can answer, and report what it does
+    Overload(Box<compare::OverloadArgs>),
     /// Become another program in a session of its own
     #[command(hide = true)]
     Session(session::SessionArgs),
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Command::Echo(args) => echo::main(&args),
         Command::Feed(args) => feed::main(&args),
         Command::Compare(args) => compare::main(&args),
+        Command::Overload(args) => compare::overload(&args),
         Command::Session(args) => session::main(&args),
     };
     match done {

@@ -109,6 +109,8 @@ pub struct Stage {
     pub out: PathBuf,
     /// What the generator does in between, with more than a few requests in flight.
     pub wait: Wait,
+    /// Requests that each generator may have in flight.
+    pub in_flight_max: usize,
 }
 
 /// A server, and who asks it.
@@ -173,12 +175,14 @@ impl Stage {
             let build = "build it by `cargo build --release`, or name it by --kdht";
             return Err(format!("{} does not exist; {build}", kdht.display()));
         }
-        let out = args.out.clone().unwrap_or_else(|| default_out("target/bench".as_ref()));
+        let out =
+            args.out.clone().unwrap_or_else(|| default_out("target/bench".as_ref(), "compare"));
         let made = fs::create_dir_all(&out).and_then(|()| fs::create_dir(out.join("log")));
         made.map_err(|error| format!("{}: {error}", out.display()))?;
         kdht::io::pin_to(generator_core).map_err(|error| error.to_string())?;
         let args = args.clone();
-        Ok(Self { args, server_core, generator_core, kdht, own, out, wait: Wait::Busy })
+        let (wait, in_flight_max) = (Wait::Busy, WINDOW_MAX);
+        Ok(Self { args, server_core, generator_core, kdht, own, out, wait, in_flight_max })
     }
 
     /// Candidates by their protocol.
@@ -324,7 +328,7 @@ impl Stage {
             wait: Wait::Busy,
         };
         let link = Link::new(peer, self.args.sources)?;
-        Ok(Generator::new(peer, link, protocol.speaker(seed), plan, WINDOW_MAX))
+        Ok(Generator::new(peer, link, protocol.speaker(seed), plan, self.in_flight_max))
     }
 
     /// Starts contacts and waits until the node knows them.
