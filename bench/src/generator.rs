@@ -343,8 +343,10 @@ impl Generator {
                 tally.lost += 1;
             }
             let sent_before = tally.sent;
+            // What reading replies took is no part of the next requests' latency.
+            let sent_at_ns = if received.datagram_count > 0 { now_ns() } else { now };
             match (pace, &mut arrivals) {
-                (Pace::Window(window), _) => self.fill_window(window, now, &mut tally),
+                (Pace::Window(window), _) => self.fill_window(window, sent_at_ns, &mut tally),
                 (Pace::Rate(_), Some(arrivals)) => self.send_due(arrivals, now, &mut tally),
                 (Pace::Rate(_), None) => {}
             }

@@ -91,6 +91,10 @@ pub struct Uring {
     inbox: Inbox,
     /// The socket that the next batch begins with.
     first_idx: u8,
+    /// The socket of the datagram received last, if it came alone.
+    lone_idx: Option<u8>,
+    /// The ring was seen without events since it was last left with some unseen.
+    was_idle: bool,
 }
 
 impl Uring {
@@ -112,6 +116,8 @@ impl Uring {
             outbox: UringOutbox::new(ring, slot_count, &sockets),
             inbox,
             first_idx: 0,
+            lone_idx: None,
+            was_idle: false,
             sockets: sockets.into(),
         })
     }
@@ -129,8 +135,13 @@ impl Datapath for Uring {
 
     /// A batch of any datagrams says that more may be waiting, so that its turn's flush can
     /// take them in.
+    ///
+    /// Where datagrams come one by one, the next is received by a call of its own: it does
+    /// less than an entry of the ring, which is told by the entry after that there is
+    /// nothing left.
     fn receive(&mut self) -> Received {
-        let UringOutbox { ring, counters, .. } = &mut self.outbox;
+        let UringOutbox { ring, counters, is_answering_lone, .. } = &mut self.outbox;
+        *is_answering_lone = false;
         self.inbox.recycle(ring);
         ring.reap(counters);
         ring.listen();
@@ -142,7 +153,18 @@ impl Datapath for Uring {
             }
             ring.hush();
         }
-        if has_none && ring.must_enter() {
+        let must_enter = has_none && ring.must_enter();
+        if must_enter && self.was_idle && ring.has_events_alone() {
+            self.was_idle = false;
+            if let Some(idx) = self.lone_idx
+                && self.inbox.take_lone(idx, self.sockets[usize::from(idx)].fd(), counters)
+            {
+                *is_answering_lone = true;
+                return Received { datagram_count: 1, more: true };
+            }
+        }
+        self.was_idle |= has_none && !must_enter;
+        if must_enter {
             counters.receive_syscalls += 1;
             if ring.enter(counters).is_err() {
                 counters.receive_errors += 1;
@@ -152,6 +174,11 @@ impl Datapath for Uring {
         self.first_idx += 1;
         if usize::from(self.first_idx) == self.sockets.len() {
             self.first_idx = 0;
+        }
+        match datagram_count {
+            0 => {}
+            1 => self.lone_idx = self.inbox.lone_socket(),
+            _ => self.lone_idx = None,
         }
         Received { datagram_count, more: datagram_count > 0 }
     }

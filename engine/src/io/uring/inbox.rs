@@ -1,18 +1,24 @@
 //! What came: buffers the kernel filled, read in place.
 
+use std::os::fd::AsFd;
 use std::slice;
 
 use kdht_core::{Local, Route};
 use kdht_wire::Endpoint;
+use rustix::io::Errno;
 
-use super::super::control::{CONTROL_LEN, Control};
-use super::super::datapath::{Datagram, DatapathCounters};
+use super::super::control::{Ancillary, CONTROL_LEN, Control};
+use super::super::datapath::{Datagram, DatapathCounters, SharedFd};
+use super::super::messages::{Messages, ReceiveSlot};
 use super::super::mmsg::RECEIVE_LEN_MAX;
 use super::super::name::{NAME_LEN, Name};
 use super::super::overflow::Overflow;
 use super::super::socket::Socket;
 use super::buffers::{Buffers, HEAD_LEN, PAYLOAD_AT};
 use super::ring::{Filled, Ring};
+
+/// Stands for the buffer of a datagram that came without the ring; above any of the ring's.
+const LONE_ID: u16 = u16::MAX;
 
 /// Memory for received datagrams, and the batch taken from it last.
 pub(super) struct Inbox {
@@ -23,6 +29,15 @@ pub(super) struct Inbox {
     bound_ips: Box<[[u8; 16]]>,
     overflow: Overflow,
     batch_count: usize,
+    lone: Lone,
+}
+
+/// Room for one datagram that is received without the ring.
+struct Lone {
+    bytes: Box<[u8; RECEIVE_LEN_MAX]>,
+    name: Name,
+    control: Control,
+    messages: Messages,
 }
 
 /// One datagram of the batch.
@@ -42,17 +57,59 @@ impl Inbox {
             arrived: Vec::with_capacity(batch_count),
             overflow: Overflow::new(socket_count),
             batch_count,
+            lone: Lone {
+                bytes: Box::new([0; RECEIVE_LEN_MAX]),
+                name: Name::EMPTY,
+                control: Control::EMPTY,
+                messages: Messages::new(1),
+            },
         }
     }
 
     /// Gives the batch's memory back to the kernel.
     pub(super) fn recycle(&mut self, ring: &mut Ring) {
         for Arrived { buffer_id, route, .. } in self.arrived.drain(..) {
+            if buffer_id == LONE_ID {
+                continue;
+            }
             let socket_idx = usize::from(route.local.socket);
             self.buffers[socket_idx].give(buffer_id);
             ring.intakes[socket_idx].lent_count -= 1;
         }
         self.buffers.iter().for_each(Buffers::publish);
+    }
+
+    /// Receives one datagram of socket `socket_idx` by a call of its own, while nothing of
+    /// that socket waits in the ring. False: there was none.
+    pub(super) fn take_lone(
+        &mut self,
+        socket_idx: u8,
+        fd: &SharedFd,
+        counters: &mut DatapathCounters,
+    ) -> bool {
+        let Lone { bytes, name, control, messages } = &mut self.lone;
+        let slot = ReceiveSlot { bytes: &mut bytes[..], name, control };
+        counters.receive_syscalls += 1;
+        match messages.receive_one(fd.as_fd(), slot) {
+            Ok(()) => {}
+            Err(Errno::AGAIN) => return false,
+            // It is told once, and says nothing of what waits behind it.
+            Err(_) => {
+                counters.receive_errors += 1;
+                return false;
+            }
+        }
+        let arrival = messages.arrival(0);
+        let told = control.parse(arrival.control_len);
+        let peer = name.endpoint(arrival.name_len).unwrap_or(Endpoint::NONE);
+        counters.truncated += u64::from(arrival.truncated);
+        self.arrive(LONE_ID, arrival.len, (socket_idx, peer), &told, counters);
+        true
+    }
+
+    /// The socket of the first datagram of the batch.
+    pub(super) fn lone_socket(&self) -> Option<u8> {
+        self.arrived.first().map(|arrived| arrived.route.local.socket)
     }
 
     /// Takes a batch of what waits, first from socket `first_idx`, and says how many came.
@@ -94,22 +151,38 @@ impl Inbox {
             counters.receive_errors += 1;
             return false;
         };
-        let len = len.min(RECEIVE_LEN_MAX);
         let socket = u8::try_from(socket_idx).unwrap_or(u8::MAX);
         let told = arrival.control.parse(arrival.control_len);
-        self.overflow.note(socket, &told, counters);
-        counters.datagrams_in += 1;
-        counters.bytes_in += len as u64;
-        counters.truncated += u64::from(arrival.is_truncated);
-        let local = Local { ip: told.asked_ip(&self.bound_ips[socket_idx]), socket };
         let peer = arrival.name.endpoint(arrival.name_len).unwrap_or(Endpoint::NONE);
-        let route = Route { peer, local };
-        self.arrived.push(Arrived { buffer_id: filled.buffer_id, len, route });
+        counters.truncated += u64::from(arrival.is_truncated);
+        self.arrive(filled.buffer_id, len, (socket, peer), &told, counters);
         true
     }
 
+    /// Adds a datagram of `len` bytes to the batch, and counts it.
+    fn arrive(
+        &mut self,
+        buffer_id: u16,
+        len: usize,
+        (socket, peer): (u8, Endpoint),
+        told: &Ancillary,
+        counters: &mut DatapathCounters,
+    ) {
+        let len = len.min(RECEIVE_LEN_MAX);
+        self.overflow.note(socket, told, counters);
+        counters.datagrams_in += 1;
+        counters.bytes_in += len as u64;
+        let ip = told.asked_ip(&self.bound_ips[usize::from(socket)]);
+        let route = Route { peer, local: Local { ip, socket } };
+        self.arrived.push(Arrived { buffer_id, len, route });
+    }
+
     pub(super) fn batch(&self) -> UringBatch<'_> {
-        UringBatch { buffers: &self.buffers, arrived: self.arrived.iter() }
+        UringBatch {
+            buffers: &self.buffers,
+            lone: &self.lone.bytes[..],
+            arrived: self.arrived.iter(),
+        }
     }
 }
 
@@ -145,6 +218,7 @@ impl Arrival {
 #[derive(Clone)]
 pub struct UringBatch<'a> {
     buffers: &'a [Buffers],
+    lone: &'a [u8],
     arrived: slice::Iter<'a, Arrived>,
 }
 
@@ -153,8 +227,11 @@ impl<'a> Iterator for UringBatch<'a> {
 
     fn next(&mut self) -> Option<Datagram<'a>> {
         let &Arrived { buffer_id, len, route } = self.arrived.next()?;
-        let buffer = self.buffers[usize::from(route.local.socket)].bytes(buffer_id);
-        Some(Datagram { bytes: &buffer[PAYLOAD_AT..][..len], route })
+        let payload = match buffer_id {
+            LONE_ID => self.lone,
+            _ => &self.buffers[usize::from(route.local.socket)].bytes(buffer_id)[PAYLOAD_AT..],
+        };
+        Some(Datagram { bytes: &payload[..len], route })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -34,6 +34,8 @@ pub struct UringOutbox {
     sent_idxs: Vec<usize>,
     /// Those in flight have been refused once for no fault of theirs.
     is_second_try: bool,
+    /// The batch is one datagram that came without the ring, which has nothing new then.
+    pub(super) is_answering_lone: bool,
     /// Those of the whole datapath: kept here, since they count while a batch is lent.
     pub(super) counters: DatapathCounters,
 }
@@ -48,6 +50,7 @@ impl UringOutbox {
             exit_idxs: Vec::with_capacity(slot_count),
             sent_idxs: Vec::with_capacity(slot_count),
             is_second_try: false,
+            is_answering_lone: false,
             counters: DatapathCounters::default(),
         }
     }
@@ -59,7 +62,10 @@ impl UringOutbox {
         if self.drafts.count() == 0 {
             return;
         }
-        if self.sent_idxs.is_empty() && self.drafts.count() == 1 && !self.ring.must_enter() {
+        if self.sent_idxs.is_empty()
+            && self.drafts.count() == 1
+            && (self.is_answering_lone || !self.ring.must_enter())
+        {
             return self.send_alone();
         }
         if self.sent_idxs.is_empty() {

@@ -164,6 +164,12 @@ impl Ring {
         !queue.is_empty() || queue.taskrun() || queue.cq_overflow()
     }
 
+    /// All that the kernel has are events of sockets; nothing is asked of it.
+    pub(super) fn has_events_alone(&mut self) -> bool {
+        let queue = self.uring.submission();
+        queue.is_empty() && !queue.cq_overflow()
+    }
+
     /// Asks for a receive on each socket that has none and has memory for one.
     pub(super) fn listen(&mut self) {
         for (idx, intake) in (0_u16..).zip(&mut self.intakes) {
