@@ -36,7 +36,7 @@ const RING_DEPTH: usize = 128;
 
 /// Rounds without sleep after which the executor's other tasks run; nobody waits for what they
 /// do, and to let them costs about as much as a round.
-const YIELD_EVERY: u32 = 256;
+const YIELD_EVERY: u32 = 4_096;
 
 /// When a task that does not yield is told that others wait.
 const PREEMPT_TIMER: Duration = Duration::from_millis(100);

@@ -6,7 +6,8 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use kdht::io::{
-    Datapath, DatapathCounters, SocketOptions, Uring, UringOptions, Waiter, bind, uring_available,
+    Datapath, DatapathCounters, Received, SocketOptions, Uring, UringOptions, Waiter, bind,
+    uring_available,
 };
 use kdht_core::Outbox;
 
@@ -184,4 +185,62 @@ fn another_thread_may_drop_a_ring_that_receives() {
     asker.send(b"came").unwrap();
     assert_eq!(echo(&mut datapath), 1);
     std::thread::spawn(move || drop(datapath)).join().unwrap();
+}
+
+/// Receives without sleeping until something came, and appends the payloads to `came`.
+fn spin(datapath: &mut Uring, came: &mut Vec<Vec<u8>>) {
+    let before = came.len();
+    while came.len() == before {
+        let _ = datapath.receive();
+        let (batch, outbox) = datapath.split();
+        for datagram in batch {
+            came.push(datagram.bytes.to_vec());
+            outbox.slot(&datagram.route).unwrap()[..4].copy_from_slice(&datagram.bytes[..4]);
+            outbox.commit(4);
+        }
+        datapath.flush();
+    }
+}
+
+#[test]
+fn a_spinner_gets_all_in_order_whether_they_come_alone_or_together_and_may_sleep_in_between() {
+    let Some(mut datapath) = uring(&UringOptions::default()) else { return };
+    let mut waiter = Waiter::new(datapath.fds());
+    let asker = UdpSocket::bind("127.0.0.1:0").unwrap();
+    asker.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    asker.connect(datapath.sockets()[0].local_addr()).unwrap();
+    let (mut sent, mut came) = (Vec::new(), Vec::new());
+    for round in 0..3_000_usize {
+        // Mostly one by one; at times many, and at times after a sleep.
+        let count = if round % 7 == 0 { 1 + round % 5 } else { 1 };
+        if round % 11 == 0 {
+            while !(datapath.receive() == Received::default() && datapath.announce()) {}
+        }
+        for _ in 0..count {
+            let number = u32::try_from(sent.len()).unwrap().to_le_bytes();
+            let bytes = [&number[..], &vec![7; sent.len() % 1_200]].concat();
+            asker.send(&bytes).unwrap();
+            sent.push(bytes);
+        }
+        if round % 11 == 0 {
+            assert_eq!(waiter.wait(Some(Duration::from_secs(5))).unwrap().len(), 1, "{round}");
+        }
+        while came.len() < sent.len() {
+            spin(&mut datapath, &mut came);
+        }
+        for number in sent.len() - count..sent.len() {
+            let mut bytes = [0; 8];
+            assert_eq!(asker.recv(&mut bytes).unwrap(), 4);
+            assert_eq!(bytes[..4], u32::try_from(number).unwrap().to_le_bytes());
+        }
+        // An idle look, after which a lone one may be received without the ring.
+        assert_eq!(datapath.receive(), Received::default());
+    }
+    assert_eq!(came, sent);
+    let counters = datapath.counters();
+    assert_eq!(
+        (counters.datagrams_in, counters.datagrams_out),
+        (sent.len() as u64, sent.len() as u64)
+    );
+    assert_eq!(counters.receive_errors + counters.truncated, 0);
 }

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
 
 use super::datapath::SharedFd;
-use super::messages::set_flag;
+use super::messages::{set_flag, set_int};
 
 /// What to ask of the host for a socket.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -100,6 +100,14 @@ fn prepare(fd: &OwnedFd, addr: SocketAddr, options: &SocketOptions) -> Result<()
         IpAddr::V4(_) => set_flag(fd, libc::IPPROTO_IP, libc::IP_PKTINFO)?,
         IpAddr::V6(_) => set_flag(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO)?,
     }
+    // No datagram is longer than every path takes whole, so none is ever cut in pieces: which
+    // others could forge, and for which the kernel draws an identification each. What ICMP
+    // says of a path's size is not believed either. A host that cannot is as before.
+    let _ = if addr.is_ipv4() {
+        set_int(fd, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE)
+    } else {
+        set_int(fd, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_PROBE)
+    };
     // Only a counter is lost where the host does not tell of drops.
     let _ = set_flag(fd, libc::SOL_SOCKET, libc::SO_RXQ_OVFL);
 
@@ -258,6 +266,8 @@ impl Error for BindError {}
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
+
     use super::*;
 
     fn refused(addr: &str) -> BindError {
@@ -293,6 +303,25 @@ mod tests {
         let options = SocketOptions::default();
         let socket = bind("[::ffff:127.0.0.1]:0".parse().unwrap(), &options).unwrap();
         assert_eq!(socket.local_addr().ip(), IpAddr::from([127, 0, 0, 1]));
+    }
+
+    #[test]
+    fn nothing_that_is_sent_is_cut_in_pieces() {
+        let options = SocketOptions::default();
+        for (addr, level, option, wanted) in [
+            ("127.0.0.1:0", libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE),
+            ("[::1]:0", libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_PROBE),
+        ] {
+            let socket = bind(addr.parse().unwrap(), &options).unwrap();
+            let (mut value, mut len): (libc::c_int, libc::socklen_t) = (-1, 4);
+            // SAFETY: both pointers are to locals of the lengths given, which outlive the call,
+            // and the descriptor is open as long as the socket.
+            let result = unsafe {
+                let value = (&raw mut value).cast();
+                libc::getsockopt(socket.fd.as_raw_fd(), level, option, value, &raw mut len)
+            };
+            assert_eq!((result, value), (0, wanted), "{addr}");
+        }
     }
 
     #[test]
