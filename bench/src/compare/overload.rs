@@ -108,16 +108,20 @@ pub fn main(args: &OverloadArgs) -> Result<(), String> {
     let mut results = Vec::new();
     for named in stage.groups(&compare).into_values().flatten() {
         eprintln!("starting {}", named.name);
-        let mut candidate = stage.start_candidate(&named)?;
-        if results.is_empty() {
-            let (request_len, reply_len) = candidate.sizes();
-            for mover in [Mover::Uring, Mover::Mmsg] {
-                let floor = stage.own_floor(mover, Waiting::Busy, reply_len);
-                let mut floor = stage.start_floor(&floor, Role::Floor, request_len)?;
-                results.push(overload(&stage, &mut floor, args.factor)?);
+        let mut candidate = match stage.start_candidate(&named) {
+            Ok(candidate) => candidate,
+            Err(why) => {
+                eprintln!("note: {} was left out: {why}", named.name);
+                continue;
             }
+        };
+        if results.is_empty() {
+            overload_floors(&stage, candidate.sizes(), args.factor, &mut results)?;
         }
         results.push(overload(&stage, &mut candidate, args.factor)?);
+    }
+    if results.is_empty() {
+        return Err("nothing was measured".to_owned());
     }
     write_down(&stage, &results)?;
     if compare.json {
@@ -139,10 +143,26 @@ pub fn main(args: &OverloadArgs) -> Result<(), String> {
     }
 }
 
+/// Measures the busy echoes that answer with as many bytes as the first candidate.
+fn overload_floors(
+    stage: &Stage,
+    (request_len, reply_len): (usize, usize),
+    factor: f64,
+    results: &mut Vec<Overloaded>,
+) -> Result<(), String> {
+    for mover in [Mover::Uring, Mover::Mmsg] {
+        let named = stage.own_floor(mover, Waiting::Busy, reply_len);
+        match stage.start_floor(&named, Role::Floor, request_len) {
+            Ok(mut floor) => results.push(overload(stage, &mut floor, factor)?),
+            Err(why) => eprintln!("note: {} was left out: {why}", named.name),
+        }
+    }
+    Ok(())
+}
+
 /// Measures one server: its best rate and its answers to too much, in turn.
 fn overload(stage: &Stage, entry: &mut Entry, factor: f64) -> Result<Overloaded, String> {
     let (window, best) = pilot(stage, entry)?;
-    let rate = Pace::Rate(best * factor);
     eprintln!("{}: {best:.0} replies/s with {window} in flight", entry.named.name);
     let resident_before_kib = cpu::resident_kib(entry.resident.pid());
     let before = named_drops(entry)?;
@@ -150,8 +170,10 @@ fn overload(stage: &Stage, entry: &mut Entry, factor: f64) -> Result<Overloaded,
     let mut latency = hdr::histogram();
     let (mut calm, mut offered, mut answered) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..stage.pairs() {
-        calm.push(turn(stage, entry, Pace::Window(window), &mut sum)?.rate_per_s());
-        let tally = turn(stage, entry, rate, &mut sum)?;
+        // What the host gives changes within a run, so each pair has its own best rate.
+        let best = turn(stage, entry, Pace::Window(window), &mut sum)?.rate_per_s();
+        let tally = turn(stage, entry, Pace::Rate((best * factor).max(1.0)), &mut sum)?;
+        calm.push(best);
         offered.push(tally.sent_per_s());
         answered.push(tally.rate_per_s());
         // Both hold the same range.
