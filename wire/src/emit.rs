@@ -1,9 +1,11 @@
 //! From parts to bytes, in the caller's buffer.
 
-use zerocopy::byteorder::little_endian::{U16, U32};
-use zerocopy::{Immutable, IntoBytes};
+use core::mem::offset_of;
 
-use crate::body::Contact;
+use zerocopy::byteorder::little_endian::{U16, U32};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use crate::body::{Contact, ReplyBody};
 use crate::extension::{EXT_HEAD_LEN, EXT_PADDING, EXTENSIONS_MAX, ExtensionHead};
 use crate::head::{Flags, HEAD_LEN, Head};
 use crate::network_key::{MAC_LEN, NetworkKey};
@@ -103,6 +105,14 @@ impl<'b, 'k> Emit<'b, 'k> {
         Ok(())
     }
 
+    /// Sets the total of the [`ReplyBody`] that was added first.
+    pub fn total(&mut self, total: u16) {
+        const AT: usize = HEAD_LEN + offset_of!(ReplyBody, total);
+        if self.len >= HEAD_LEN + size_of::<ReplyBody>() {
+            self.buf[AT..AT + 2].copy_from_slice(U16::new(total).as_bytes());
+        }
+    }
+
     /// Adds a contact and counts it in the head.
     ///
     /// # Errors
@@ -114,6 +124,21 @@ impl<'b, 'k> Emit<'b, 'k> {
         self.body(contact)?;
         self.head.arg += 1;
         Ok(())
+    }
+
+    /// Adds contacts that `write` writes into their places in the message, and counts them in
+    /// the head. It is given as many places as there is room for, up to 255 contacts in all, and
+    /// returns how many it wrote to, from the first.
+    #[inline]
+    pub fn contacts(&mut self, write: impl FnOnce(&mut [Contact]) -> usize) {
+        let free = self.room() / size_of::<Contact>();
+        let free = free.min(usize::from(u8::MAX - self.head.arg));
+        let end = self.len + free * size_of::<Contact>();
+        let places = <[Contact]>::mut_from_bytes(&mut self.buf[self.len..end]).unwrap_or_default();
+        // At most 255.
+        let written = write(places).min(free);
+        self.len += written * size_of::<Contact>();
+        self.head.arg += u8::try_from(written).unwrap_or(u8::MAX);
     }
 
     /// Adds a value's record to a reply and counts it in the head.

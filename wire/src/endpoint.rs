@@ -82,7 +82,8 @@ impl Endpoint {
     /// Whether the address means something on this host only.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
-        self.ip_addr().is_loopback()
+        // Asked for each request, so by bytes: 127.0.0.0/8, and ::1.
+        self.is_v4() && self.ip[12] == 127 || self.ip == Ipv6Addr::LOCALHOST.octets()
     }
 
     /// Whether the address is of a private network (RFC 1918, RFC 4193).
@@ -123,6 +124,14 @@ mod tests {
             assert_eq!(endpoint.socket_addr(), addr);
             assert_eq!(endpoint.is_v4(), addr.is_ipv4());
             assert!(endpoint.is_reachable());
+        }
+    }
+
+    #[test]
+    fn loopback_is_what_the_standard_library_says() {
+        for text in ["127.0.0.1:1", "127.255.0.9:1", "126.0.0.1:1", "[::1]:1", "[::2]:1"] {
+            let addr: SocketAddr = text.parse().unwrap();
+            assert_eq!(Endpoint::from(addr).is_loopback(), addr.ip().is_loopback(), "{text}");
         }
     }
 

@@ -90,7 +90,13 @@ pub struct Extensions<'a> {
 
 impl<'a> Extensions<'a> {
     /// Checks what follows a body's items.
+    #[inline]
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        // Most messages have none.
+        if bytes.is_empty() { Ok(Self { bytes }) } else { Self::parse_some(bytes) }
+    }
+
+    fn parse_some(bytes: &'a [u8]) -> Result<Self, ParseError> {
         let mut rest = bytes;
         let mut count = 0;
         while !rest.is_empty() {

@@ -173,8 +173,10 @@ impl Kind {
 
     /// The kind with this number.
     #[must_use]
+    #[inline]
     pub fn from_u8(raw: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| *kind as u8 == raw)
+        // The numbers begin at 1 and have no gaps.
+        Self::ALL.get(usize::from(raw).wrapping_sub(1)).copied()
     }
 
     /// The name that the JSON form, the counters and the documents use.

@@ -23,10 +23,18 @@ impl Closest {
         &self.contacts[..self.len]
     }
 
+    /// Calls `take` with each, nearest first.
+    pub(crate) fn each(&self, mut take: impl FnMut(&Id, &Endpoint)) {
+        self.as_slice().iter().for_each(|contact| take(&contact.id, &contact.endpoint));
+    }
+
     /// Adds a contact behind the others, unless 20 are there.
-    pub(crate) fn push(&mut self, contact: Contact) {
+    pub(crate) fn push(&mut self, id: &Id, endpoint: &Endpoint) {
         if let Some(place) = self.contacts.get_mut(self.len) {
-            *place = contact;
+            // Part by part, as both sides hold them: put together apart and then copied, they
+            // would be read in other pieces than they were written in, which waits for the writes.
+            place.id = *id;
+            place.endpoint = *endpoint;
             self.len += 1;
         }
     }
@@ -49,7 +57,7 @@ impl Closest {
                 (None, Some(_)) => &mut right,
                 (Some(_), _) => &mut left,
             };
-            out.push(next[0]);
+            out.push(&next[0].id, &next[0].endpoint);
             *next = &next[1..];
         }
         out

@@ -118,6 +118,20 @@ impl Contacts {
         }
     }
 
+    /// As [`Contacts::closest`], one after another.
+    pub(crate) fn each_closest(
+        &self,
+        target: &Id,
+        k: usize,
+        asker: &Id,
+        take: impl FnMut(&Id, &Endpoint),
+    ) {
+        match self {
+            Self::Buckets(table) => table.each_closest(target, k, asker, take),
+            Self::Wide(table) => table.wide.each_closest(target, k, asker, take),
+        }
+    }
+
     pub(crate) fn candidates(&self, target: &Id, k: usize) -> Closest {
         match self {
             Self::Buckets(table) => table.candidates(target, k),

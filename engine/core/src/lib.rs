@@ -13,7 +13,6 @@
 
 extern crate alloc;
 
-mod around;
 mod ask;
 mod ask_stream;
 mod bucket;
@@ -34,6 +33,7 @@ mod frequent;
 mod groups;
 mod handover;
 mod join;
+mod known;
 mod lookup;
 mod maintain;
 mod node;
@@ -47,6 +47,7 @@ mod outbox;
 mod parked;
 mod parts;
 mod pending;
+mod places;
 mod proofs;
 mod put;
 mod recurse;
@@ -68,6 +69,7 @@ mod table;
 mod throttle;
 mod time;
 pub mod wide;
+mod window;
 
 pub use bucket::{MEMBERS_MAX, REPLACEMENTS_MAX};
 pub use cells::{NEIGHBOURS_MAX, PRIVATE_FROM, PRIVATE_TO};

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
 use kdht_store::{Memory, Storage, Usage};
-use kdht_wire::{Contact, Endpoint, Flags, Id, KeyRing, Message, Outline};
+use kdht_wire::{Contact, Endpoint, Id, KeyRing, Message, Outline};
 
 use crate::closest::Closest;
 use crate::command::{Command, CommandError, Event, OperationId};
@@ -17,6 +17,7 @@ use crate::drain::Drain;
 use crate::frequent::Frequent;
 use crate::handover::Handover;
 use crate::join::Join;
+use crate::known::Known;
 use crate::observed::Observed;
 use crate::operation::Operations;
 use crate::outage::Silence;
@@ -348,33 +349,10 @@ impl Node {
         if endpoint.is_v4() { families.v4 } else { families.v6 }
     }
 
-    /// The closest good contacts of the families that `flags` want, or of `asker`'s own.
-    pub(crate) fn closest_for(
-        &self,
-        target: &Id,
-        flags: Flags,
-        asker: &Endpoint,
-        asker_id: &Id,
-    ) -> Closest {
-        let k = usize::from(self.config.k);
-        let default = !flags.has(Flags::WANT4.with(Flags::WANT6));
-        let want4 = flags.has(Flags::WANT4) || default && asker.is_v4();
-        let want6 = flags.has(Flags::WANT6) || default && !asker.is_v4();
-        let of = |family: usize| self.closest_good(family, target, k, asker_id);
-        match (want4, want6) {
-            (true, true) if asker.is_v4() => of(0).merge(&of(1), target, k),
-            (true, true) => of(1).merge(&of(0), target, k),
-            (false, true) => of(1),
-            _ => of(0),
-        }
-    }
-
     /// The closest good contacts of one family, whichever shard owns them.
     pub(crate) fn closest_good(&self, family: usize, target: &Id, k: usize, but: &Id) -> Closest {
-        match &self.sharding {
-            None => self.tables[family].closest(target, k, but),
-            Some(sharding) => sharding.closest(family, &self.tables[family], target, k, but),
-        }
+        Known { tables: &self.tables, sharding: self.sharding.as_deref(), k }
+            .closest(family, target, but)
     }
 
     /// The contacts that a lookup of `target` begins with.

@@ -152,7 +152,7 @@ impl Node {
                     let mut unreachable = 0;
                     for contact in contacts.iter().filter(usable).take(MEMBERS_MAX) {
                         if contact.endpoint.is_reachable() {
-                            known.push(*contact);
+                            known.push(&contact.id, &contact.endpoint);
                         } else {
                             unreachable += 1;
                         }

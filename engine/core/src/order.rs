@@ -1,110 +1,91 @@
 //! Few contacts put in the order of their distance to a target.
 
-use ::wide::i32x16;
 use kdht_wire::Id;
 
+use crate::places::{PLACES_MAX, Unsorted};
+
 /// Most contacts that are put in order at once.
-pub(crate) const ORDER_MAX: usize = 64;
-/// Bits of a key that tell the contact's number.
-const NUMBER_BITS: u32 = 6;
-const NUMBER_MASK: i32 = (1 << NUMBER_BITS) - 1;
-const _: () = assert!(ORDER_MAX == 1 << NUMBER_BITS);
-/// Keys that are compared at a time: four of the processor's registers, or two wider ones.
-const LANES: usize = 16;
+pub(crate) const ORDER_MAX: usize = PLACES_MAX;
 
-/// At most 64 contacts, each with the first 64 bits of its distance to one target.
-///
-/// A contact's place is the number of those that are nearer, and each is compared with each:
-/// that is more comparisons than sorting takes, but several of them are one instruction,
-/// and none is a branch that the processor could guess wrong (as most of a sort's are).
+/// At most 64 contacts that share their first bits, numbered as they are added.
 #[derive(Debug)]
-pub(crate) struct Order<T> {
-    distances: [u64; ORDER_MAX],
-    items: [T; ORDER_MAX],
-    len: usize,
-}
+pub(crate) struct Order(Unsorted);
 
-impl<T: Copy> Order<T> {
-    /// No contacts yet; `filler` stands where none is.
-    pub(crate) fn new(filler: T) -> Self {
-        Self { distances: [0; ORDER_MAX], items: [filler; ORDER_MAX], len: 0 }
+impl Order {
+    /// No contacts yet; those to come share their first `shared` bits with each other.
+    pub(crate) fn new(target: &Id, shared: u32) -> Self {
+        let (prefixes, aim) = ([0; ORDER_MAX], target.prefix());
+        Self(Unsorted { prefixes, len: 0, unwanted: 0, aim, shared })
     }
 
+    /// As new.
+    pub(crate) fn restart(&mut self, target: &Id, shared: u32) {
+        (self.0.len, self.0.unwanted) = (0, 0);
+        (self.0.aim, self.0.shared) = (target.prefix(), shared);
+    }
+
+    /// Contacts added.
     pub(crate) fn len(&self) -> usize {
-        self.len
+        self.0.len
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.len = 0;
+    /// Contacts added that are wanted.
+    pub(crate) fn wanted(&self) -> usize {
+        self.0.len - self.0.unwanted.count_ones() as usize
     }
 
-    /// Adds a contact by the first 64 bits of its distance. Whether there was room.
-    pub(crate) fn push(&mut self, item: T, distance: u64) -> bool {
-        if self.len == ORDER_MAX {
-            return false;
-        }
-        (self.items[self.len], self.distances[self.len]) = (item, distance);
-        self.len += 1;
+    /// Adds a contact by the first 64 bits of its id. Whether there was room.
+    pub(crate) fn add(&mut self, prefix: u64, is_wanted: bool) -> bool {
+        let Some(place) = self.0.prefixes.get_mut(self.0.len) else { return false };
+        *place = prefix;
+        self.0.unwanted |= u64::from(!is_wanted) << self.0.len;
+        self.0.len += 1;
         true
     }
 
-    /// Hands over the `count` nearest to `target`, nearest first. Where the bits of two do
-    /// not tell which is nearer, `id_of` does.
-    pub(crate) fn nearest(
+    /// Adds contacts that all are wanted. Whether there was room; if not, none is added.
+    pub(crate) fn add_all(&mut self, prefixes: &[u64]) -> bool {
+        let end = self.0.len + prefixes.len();
+        let Some(places) = self.0.prefixes.get_mut(self.0.len..end) else { return false };
+        places.copy_from_slice(prefixes);
+        self.0.len = end;
+        true
+    }
+
+    /// Calls `take` with the number of each wanted contact, nearest first, until it returns
+    /// false. Where 64 bits do not tell which of two is nearer, `id_of` does.
+    #[inline]
+    pub(crate) fn nearest<'a>(
         &self,
         target: &Id,
-        count: usize,
-        id_of: impl Fn(&T) -> Id,
-        mut take: impl FnMut(&T),
+        id_of: impl Fn(usize) -> &'a Id,
+        mut take: impl FnMut(usize) -> bool,
     ) {
-        let keys = self.keys();
-        let mut sorted = [0; ORDER_MAX];
-        let places = places(&keys, self.len);
-        for (key, place) in keys[..self.len].iter().zip(&places) {
-            sorted[place.unsigned_abs() as usize % ORDER_MAX] = *key;
+        let Unsorted { prefixes, len, unwanted, aim, .. } = &self.0;
+        let mut places = [0; ORDER_MAX];
+        self.0.places(&mut places);
+        let (mut sorted, mut taken) = ([0_u8; ORDER_MAX], 0_u64);
+        for (number, place) in (0..).zip(&places[..*len]) {
+            let place = usize::from(*place) % ORDER_MAX;
+            sorted[place] = number;
+            taken |= 1 << place;
         }
-        let sorted = &mut sorted[..self.len];
-        let item = |key: &i32| &self.items[(key & NUMBER_MASK).unsigned_abs() as usize];
-        let is_tie = |pair: &[i32]| pair[0] >> NUMBER_BITS == pair[1] >> NUMBER_BITS;
-        if sorted.windows(2).any(is_tie) {
-            sorted.sort_unstable_by_key(|key| id_of(item(key)).distance(target));
+        let wanted = self.wanted();
+        let sorted = &mut sorted[..wanted];
+        // Contacts of one place leave the next ones free.
+        if (taken.trailing_ones() as usize) < wanted {
+            let numbers = (0..64_u8).filter(|number| unwanted >> number & 1 == 0);
+            for (place, number) in sorted.iter_mut().zip(numbers) {
+                *place = number;
+            }
+            sorted.sort_unstable_by(|left, right| {
+                let [left, right] = [usize::from(*left), usize::from(*right)];
+                let near = (prefixes[left] ^ aim).cmp(&(prefixes[right] ^ aim));
+                near.then_with(|| id_of(left).distance(target).cmp(&id_of(right).distance(target)))
+            });
         }
-        sorted.iter().take(count).for_each(|key| take(item(key)));
+        let _ = sorted.iter().all(|number| take(usize::from(*number)));
     }
-
-    /// Of each distance 25 bits, from the first bit on that is set in any, and the contact's
-    /// number: so no two keys are equal. None is negative, since only signed numbers are
-    /// compared by one instruction everywhere.
-    fn keys(&self) -> [i32; ORDER_MAX] {
-        let distances = &self.distances[..self.len];
-        let all = distances.iter().fold(0, |all, distance| all | distance);
-        let zeros = all.leading_zeros() % u64::BITS;
-        let mut keys = [i32::MAX; ORDER_MAX];
-        for (number, (key, distance)) in (0..).zip(keys.iter_mut().zip(distances)) {
-            // 31 bits remain.
-            let bits = ((distance << zeros) >> 33) as i32;
-            *key = (bits & !NUMBER_MASK) | number;
-        }
-        keys
-    }
-}
-
-/// For each of the first `len` keys how many of them are lower.
-fn places(keys: &[i32; ORDER_MAX], len: usize) -> [i32; ORDER_MAX] {
-    let mut places = [0; ORDER_MAX];
-    let (keys_by_lanes, _) = keys.as_chunks::<LANES>();
-    let (places_by_lanes, _) = places.as_chunks_mut::<LANES>();
-    let used = len.div_ceil(LANES);
-    for (keys_here, places_here) in keys_by_lanes.iter().zip(places_by_lanes).take(used) {
-        let keys_here = i32x16::new(*keys_here);
-        let mut lower = i32x16::ZERO;
-        for other in &keys[..len] {
-            // A comparison that holds is -1.
-            lower -= i32x16::splat(*other).simd_lt(keys_here);
-        }
-        *places_here = lower.to_array();
-    }
-    places
 }
 
 #[cfg(test)]
@@ -119,32 +100,53 @@ mod tests {
             for depth in [0, 1, 7, 31, 32, 33, 63, 64, 65, 95, 127, 140, 152] {
                 let (base, target) = (rng.id(), rng.id());
                 let count = usize::try_from(rng.below(65)).unwrap();
-                let mut ids: Vec<Id> = Vec::new();
+                let mut ids: Vec<(Id, bool)> = Vec::new();
                 while ids.len() < count {
                     let random = rng.id();
                     // Some share more bits than a key has.
                     let shared = if rng.below(4) == 0 { depth.max(100) } else { depth };
                     let id = (0..shared).fold(random, |id, bit| id.with_bit(bit, base.bit(bit)));
-                    if !ids.contains(&id) {
-                        ids.push(id);
+                    if ids.iter().all(|(known, _)| *known != id) {
+                        ids.push((id, rng.below(5) > 0));
                     }
                 }
-                let mut order = Order::new(Id::ZERO);
-                assert!(ids.iter().all(|id| order.push(*id, id.prefix() ^ target.prefix())));
-                let mut got = Vec::new();
-                order.nearest(&target, 20, |id| *id, |id| got.push(*id));
-                ids.sort_by_key(|id| id.distance(&target));
-                ids.truncate(20);
-                assert_eq!(got, ids, "seed {seed}, depth {depth}");
+                // Fewer shared bits than there are may be told of.
+                let shared = u32::try_from(rng.below(u64::from(depth) + 1)).unwrap();
+                let mut order = Order::new(&target, shared);
+                let mut ids_in_one = ids.clone();
+                ids_in_one.iter_mut().for_each(|(_, is_wanted)| *is_wanted = true);
+                for (ids, at_once) in [(&ids, false), (&ids_in_one, true)] {
+                    order.restart(&target, shared);
+                    if at_once {
+                        let prefixes: Vec<u64> = ids.iter().map(|(id, _)| id.prefix()).collect();
+                        assert!(order.add_all(&prefixes));
+                    } else {
+                        assert!(ids.iter().all(|(id, wanted)| order.add(id.prefix(), *wanted)));
+                    }
+                    let mut got = Vec::new();
+                    let take = |number: usize| {
+                        got.push(ids[number].0);
+                        got.len() < 20
+                    };
+                    order.nearest(&target, |number| &ids[number].0, take);
+                    let mut sorted: Vec<Id> =
+                        ids.iter().filter(|(_, wanted)| *wanted).map(|(id, _)| *id).collect();
+                    assert_eq!(order.wanted(), sorted.len());
+                    sorted.sort_by_key(|id| id.distance(&target));
+                    sorted.truncate(20);
+                    assert_eq!(got, sorted, "seed {seed}, depth {depth}");
+                }
             }
         }
     }
 
     #[test]
     fn there_is_room_for_64() {
-        let mut order = Order::new(());
-        assert_eq!((0..70).filter(|distance| order.push((), *distance)).count(), ORDER_MAX);
-        order.clear();
-        assert!(order.push((), 7) && order.len() == 1);
+        let mut order = Order::new(&Id::ZERO, 0);
+        assert!(!order.add_all(&[1; 65]) && order.len() == 0);
+        assert_eq!((0..70).filter(|prefix| order.add(*prefix, true)).count(), ORDER_MAX);
+        assert!(!order.add_all(&[1]));
+        order.restart(&Id::ZERO, 0);
+        assert!(order.add(7, true) && order.len() == 1);
     }
 }

@@ -88,11 +88,13 @@ impl Node {
                 let mut closest = crate::closest::Closest::empty();
                 let others = operation.lookup.closest().filter(|c| c.id != asker.id);
                 for candidate in others {
-                    closest.push(kdht_wire::Contact::new(candidate.id, candidate.endpoint));
+                    closest.push(&candidate.id, &candidate.endpoint);
                 }
                 let tell_total = kind == Kind::FindNode;
                 self.reply(now, &asked, kind, out, |emit, observed| {
-                    emit_contacts(emit, observed, closest.as_slice(), tell_total);
+                    emit_contacts(emit, observed, tell_total, |telling| {
+                        closest.each(|id, endpoint| telling.tell(id, endpoint));
+                    });
                 });
             }
             Outcome::Values { values, total, .. } => {

@@ -3,13 +3,13 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use kdht_wire::{Contact, Id};
+use kdht_wire::{Contact, Endpoint, Id};
 
-use crate::around::{Side, Sorted, closest_around};
 use crate::bucket::MEMBERS_MAX;
 use crate::closest::Closest;
 use crate::contact::Liveness;
 use crate::groups::{Group, GroupCounts};
+use crate::window::{Run, Runs, Sorted, closest_of, find};
 
 /// A member of the table, as its owner last told of it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -22,19 +22,17 @@ impl Sorted for Entry {
     fn id(&self) -> &Id {
         &self.contact.id
     }
-
-    fn contact(&self) -> Contact {
-        self.contact
-    }
 }
 
 /// Every member of one family's table, whichever shard owns it, sorted by id. What a shard
 /// owns itself changes at once, the rest as soon as the owner's notes arrive.
 ///
-/// 44 bytes a member, and no more members than the owners hold. A change costs O(members)
+/// 52 bytes a member, and no more members than the owners hold. A change costs O(members)
 /// at worst: a move of some kilobytes.
 #[derive(Debug, Default)]
 pub(crate) struct Replica {
+    /// The first 64 bits of each one's id.
+    prefixes: Vec<u64>,
     entries: Vec<Entry>,
     groups: GroupCounts,
 }
@@ -53,6 +51,7 @@ impl Replica {
                 old != entry
             }
             Err(at) => {
+                self.prefixes.insert(at, contact.id.prefix());
                 self.entries.insert(at, entry);
                 if self.groups.is_outgrown_by(self.entries.len()) {
                     self.count_groups();
@@ -67,6 +66,7 @@ impl Replica {
     /// Takes in that `id` is no member.
     pub(crate) fn remove(&mut self, id: &Id) {
         if let Ok(at) = self.place(id) {
+            self.prefixes.remove(at);
             let gone = self.entries.remove(at);
             self.groups.remove(Group::of(&gone.contact.endpoint));
         }
@@ -75,6 +75,8 @@ impl Replica {
     /// Forgets every member that is not `kept`.
     pub(crate) fn retain(&mut self, mut kept: impl FnMut(&Id) -> bool) {
         self.entries.retain(|entry| kept(&entry.contact.id));
+        self.prefixes.clear();
+        self.prefixes.extend(self.entries.iter().map(|entry| entry.contact.id.prefix()));
         self.count_groups();
     }
 
@@ -114,8 +116,20 @@ impl Replica {
 
     /// As [`Table::closest`](crate::Table::closest), of the whole table.
     pub(crate) fn closest(&self, target: &Id, k: usize, asker: &Id) -> Closest {
-        let is_good = |e: &Entry| e.liveness == Liveness::Good && e.contact.id != *asker;
-        self.nearest(target, k, is_good)
+        let mut out = Closest::empty();
+        self.each_closest(target, k, asker, |id, endpoint| out.push(id, endpoint));
+        out
+    }
+
+    /// As [`Replica::closest`], one after another.
+    pub(crate) fn each_closest(
+        &self,
+        target: &Id,
+        k: usize,
+        asker: &Id,
+        take: impl FnMut(&Id, &Endpoint),
+    ) {
+        self.each_nearest(target, k, asker, |entry| entry.liveness == Liveness::Good, take);
     }
 
     /// As [`Table::candidates`](crate::Table::candidates), of the whole table.
@@ -142,15 +156,25 @@ impl Replica {
         k: usize,
         wanted: impl Fn(&Entry) -> bool,
     ) -> Closest {
-        let (Ok(place) | Err(place)) = self.place(target);
-        let (below, above) = self.entries.split_at(place);
-        let below = Side::new(below.iter().rev(), true);
-        let above = Side::new(above.iter(), true);
         let mut out = Closest::empty();
-        if closest_around(target, k.min(MEMBERS_MAX), below, above, &wanted, &mut out) {
-            return out;
+        self.each_nearest(target, k, &Id::ZERO, wanted, |id, endpoint| out.push(id, endpoint));
+        out
+    }
+
+    /// As [`Replica::nearest`], without `but` and one after another.
+    fn each_nearest(
+        &self,
+        target: &Id,
+        k: usize,
+        but: &Id,
+        wanted: impl Fn(&Entry) -> bool,
+        mut take: impl FnMut(&Id, &Endpoint),
+    ) {
+        let k = k.min(MEMBERS_MAX);
+        let tell = |entry: &Entry| take(&entry.contact.id, &entry.contact.endpoint);
+        if !closest_of(self, (), target, but, k, &wanted, tell) {
+            self.halved(target, k, |entry| entry.contact.id != *but && wanted(entry)).each(take);
         }
-        self.halved(target, k, wanted)
     }
 
     /// As [`Replica::nearest`], whatever the ids.
@@ -159,7 +183,6 @@ impl Replica {
     /// first. Cost: O(k · log members), and the members in between that are not wanted.
     fn halved(&self, target: &Id, k: usize, wanted: impl Fn(&Entry) -> bool) -> Closest {
         let mut out = Closest::empty();
-        let k = k.min(MEMBERS_MAX);
         // One range is taken and at most two are put back, which differ a bit deeper.
         let mut waiting: [Range<usize>; 162] = [const { 0..0 }; 162];
         let mut count = usize::from(!self.entries.is_empty());
@@ -170,7 +193,7 @@ impl Replica {
             let (first, last) = (&self.entries[start], &self.entries[end - 1]);
             if start + 1 == end {
                 if wanted(first) {
-                    out.push(first.contact);
+                    out.push(&first.contact.id, &first.contact.endpoint);
                 }
                 continue;
             }
@@ -188,7 +211,25 @@ impl Replica {
     }
 
     fn place(&self, id: &Id) -> Result<usize, usize> {
-        self.entries.binary_search_by(|entry| entry.contact.id.cmp(id))
+        find(&self.prefixes, &self.entries, id)
+    }
+}
+
+/// One run.
+impl Runs for Replica {
+    type Contact = Entry;
+    type At = ();
+
+    fn run(&self, (): ()) -> Run<'_, Entry> {
+        Run { prefixes: &self.prefixes, contacts: &self.entries, is_clean: false }
+    }
+
+    fn before(&self, (): ()) -> Option<()> {
+        None
+    }
+
+    fn after(&self, (): ()) -> Option<()> {
+        None
     }
 }
 

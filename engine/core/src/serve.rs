@@ -2,14 +2,15 @@
 
 use kdht_store::{Ack, Put, PutError, SourceGroup, Storage, verify};
 use kdht_wire::{
-    Body, Emit, Endpoint, Fault, FaultDetail, Filter, FindValueBody, Flags, HEAD_LEN, Head,
-    INLINE_VALUE_LEN_MAX, Id, Kind, MAC_LEN, Message, Outline, ParseError, Publisher, Record,
+    Body, Contact, Emit, Endpoint, Fault, FaultDetail, Filter, FindValueBody, Flags, HEAD_LEN,
+    Head, INLINE_VALUE_LEN_MAX, Id, Kind, MAC_LEN, Message, Outline, ParseError, Publisher, Record,
     ReplyBody, StoreBody, UNPROVEN_FACTOR, VERSION, VERSION_MIN,
 };
 use zerocopy::byteorder::little_endian::{U16, U32, U64};
 
 use crate::command::Value;
 use crate::counters::Refusal;
+use crate::known::Known;
 use crate::node::Node;
 use crate::operation::{Found, Goal, PutPhase};
 use crate::outbox::{Outbox, Route};
@@ -178,11 +179,7 @@ impl Node {
     }
 
     pub(crate) fn serve_find_node(&mut self, now: Now, asked: &Asked<'_>, out: &mut dyn Outbox) {
-        let head = asked.head;
-        let closest = self.closest_for(&head.target, head.flags(), &asked.route.peer, &head.sender);
-        self.reply(now, asked, Kind::FindNode, out, |emit, observed| {
-            emit_contacts(emit, observed, closest.as_slice(), true);
-        });
+        self.reply_with_contacts(now, asked, Kind::FindNode, out);
     }
 
     pub(crate) fn serve_find_value(
@@ -200,11 +197,7 @@ impl Node {
         let values = self.store.values(now_s, &head.target, &filter);
         let total = values.total();
         if total == 0 {
-            let closest =
-                self.closest_for(&head.target, head.flags(), &asked.route.peer, &head.sender);
-            return self.reply(now, asked, Kind::FindValue, out, |emit, observed| {
-                emit_contacts(emit, observed, closest.as_slice(), false);
-            });
+            return self.reply_with_contacts(now, asked, Kind::FindValue, out);
         }
         let mut replier =
             Replier { id: self.id, keys: &self.config.keys, counters: &mut self.counters };
@@ -382,6 +375,27 @@ impl Node {
         replier.reply(now, asked, kind, out, fill);
     }
 
+    /// Answers with the closest contacts, written from the table right into the reply.
+    fn reply_with_contacts(
+        &mut self,
+        now: Now,
+        asked: &Asked<'_>,
+        kind: Kind,
+        out: &mut dyn Outbox,
+    ) {
+        let k = usize::from(self.config.k);
+        let known = Known { tables: &self.tables, sharding: self.sharding.as_deref(), k };
+        let mut replier =
+            Replier { id: self.id, keys: &self.config.keys, counters: &mut self.counters };
+        replier.reply(now, asked, kind, out, |emit, observed| {
+            let (head, peer) = (asked.head, &asked.route.peer);
+            emit_contacts(emit, observed, kind == Kind::FindNode, |telling| {
+                let tell = |id: &Id, endpoint: &Endpoint| telling.tell(id, endpoint);
+                known.each_closest_for(&head.target, head.flags(), peer, &head.sender, tell);
+            });
+        });
+    }
+
     /// Refuses a request. Sends nothing if the FAULT were longer than the request.
     pub(crate) fn fault(
         &mut self,
@@ -449,19 +463,46 @@ impl Replier<'_> {
     }
 }
 
-/// Lays out as many of `contacts` as fit.
+/// Lays out as many of the contacts as fit that `each` tells, at most 20, by calls of what
+/// [`Telling`] is.
 pub(crate) fn emit_contacts(
     emit: &mut Emit<'_, '_>,
     observed: Endpoint,
-    contacts: &[kdht_wire::Contact],
     tell_total: bool,
+    each: impl FnOnce(&mut Telling<'_>),
 ) {
-    // At most 20.
-    let known = u16::try_from(contacts.len()).unwrap_or(u16::MAX);
-    let total = U16::new(if tell_total { known } else { 0 });
-    let _ = emit.body(&ReplyBody { observed, total });
-    if contacts.iter().any(|contact| emit.contact(contact).is_err()) {
+    let _ = emit.body(&ReplyBody { observed, total: U16::ZERO });
+    let (mut known, mut is_cut) = (0, false);
+    emit.contacts(|places| {
+        let free = places.len();
+        let mut telling = Telling { places: places.iter_mut(), known: 0 };
+        each(&mut telling);
+        known = telling.known;
+        is_cut = usize::from(known) > free;
+        usize::from(known).min(free)
+    });
+    if tell_total {
+        emit.total(known);
+    }
+    if is_cut {
         set_more(emit);
+    }
+}
+
+/// The contacts of a reply while they are laid out.
+pub(crate) struct Telling<'a> {
+    places: core::slice::IterMut<'a, Contact>,
+    /// How many there would be if all fitted.
+    known: u16,
+}
+
+impl Telling<'_> {
+    #[inline]
+    pub(crate) fn tell(&mut self, id: &Id, endpoint: &Endpoint) {
+        self.known += 1;
+        if let Some(place) = self.places.next() {
+            (place.id, place.endpoint, place.flags) = (*id, *endpoint, U16::ZERO);
+        }
     }
 }
 

@@ -95,11 +95,30 @@ impl Sharding {
         k: usize,
         asker: &Id,
     ) -> Closest {
-        let told = self.replicas[family].closest(target, k, asker);
+        let told = &self.replicas[family];
         match own_part {
             // The replica has this shard's members, too.
-            Contacts::Buckets(_) => told,
-            Contacts::Wide(_) => own_part.closest(target, k, asker).merge(&told, target, k),
+            Contacts::Buckets(_) => told.closest(target, k, asker),
+            Contacts::Wide(_) => {
+                let told = told.closest(target, k, asker);
+                own_part.closest(target, k, asker).merge(&told, target, k)
+            }
+        }
+    }
+
+    /// As [`Sharding::closest`], one after another.
+    pub(crate) fn each_closest(
+        &self,
+        family: usize,
+        own_part: &Contacts,
+        target: &Id,
+        k: usize,
+        asker: &Id,
+        take: impl FnMut(&Id, &Endpoint),
+    ) {
+        match own_part {
+            Contacts::Buckets(_) => self.replicas[family].each_closest(target, k, asker, take),
+            Contacts::Wide(_) => self.closest(family, own_part, target, k, asker).each(take),
         }
     }
 

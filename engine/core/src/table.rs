@@ -226,7 +226,20 @@ impl Table {
     /// Visits buckets in the order of their distance. Cost: O(k + buckets visited · log).
     #[must_use]
     pub fn closest(&self, target: &Id, k: usize, asker: &Id) -> Closest {
-        self.nearest(target, k, |peer| peer.is_good() && peer.id != *asker)
+        let mut out = Closest::empty();
+        self.each_closest(target, k, asker, |id, endpoint| out.push(id, endpoint));
+        out
+    }
+
+    /// As [`Table::closest`], one after another.
+    pub(crate) fn each_closest(
+        &self,
+        target: &Id,
+        k: usize,
+        asker: &Id,
+        take: impl FnMut(&Id, &Endpoint),
+    ) {
+        self.each_nearest(target, k, |peer| peer.is_good() && peer.id != *asker, take);
     }
 
     /// As [`Table::closest`], but of every verified contact not stale, for lookups to begin

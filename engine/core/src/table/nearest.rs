@@ -1,6 +1,6 @@
 //! Reading the table in the order of distance.
 
-use kdht_wire::Id;
+use kdht_wire::{Endpoint, Id};
 
 use super::Table;
 use crate::bucket::{Bucket, MEMBERS_MAX};
@@ -11,25 +11,41 @@ use crate::order::Order;
 impl Table {
     pub(super) fn nearest(&self, target: &Id, k: usize, wanted: impl Fn(&Peer) -> bool) -> Closest {
         let mut out = Closest::empty();
-        let k = k.min(MEMBERS_MAX);
-        let mut order: Order<u16> = Order::new(0);
-        let id_of = |place: &u16| self.at(*place).map_or(Id::ZERO, |peer| peer.id);
-        by_distance(&self.buckets, 0, target, &mut |bucket| {
-            order.clear();
-            for place in bucket.members.as_slice() {
-                if let Some(peer) = self.at(*place).filter(|peer| wanted(peer)) {
-                    order.push(*place, peer.id.prefix() ^ target.prefix());
-                }
-            }
-            let more = k - out.as_slice().len();
-            order.nearest(target, more, id_of, |place| {
-                if let Some(peer) = self.at(*place) {
-                    out.push(peer.contact());
-                }
-            });
-            out.as_slice().len() < k
-        });
+        self.each_nearest(target, k, wanted, |id, endpoint| out.push(id, endpoint));
         out
+    }
+
+    /// Calls `take` with each of the `k` (at most 20) members nearest to `target` that are
+    /// `wanted`, nearest first.
+    pub(super) fn each_nearest(
+        &self,
+        target: &Id,
+        k: usize,
+        wanted: impl Fn(&Peer) -> bool,
+        mut take: impl FnMut(&Id, &Endpoint),
+    ) {
+        let mut left = k.min(MEMBERS_MAX);
+        let mut order = Order::new(target, 0);
+        by_distance(&self.buckets, 0, target, &mut |bucket| {
+            order.restart(target, u32::from(bucket.depth));
+            let members = bucket.members.as_slice();
+            for place in members {
+                let peer = self.at(*place);
+                // All places are taken.
+                let prefix = peer.map_or(0, |peer| peer.id.prefix());
+                order.add(prefix, peer.is_some_and(&wanted));
+            }
+            let member = |number: usize| members.get(number).and_then(|place| self.at(*place));
+            let id_of = |number| member(number).map_or(&Id::ZERO, |peer| &peer.id);
+            order.nearest(target, id_of, |number| {
+                if let Some(peer) = member(number).filter(|_| left > 0) {
+                    take(&peer.id, &peer.endpoint);
+                    left -= 1;
+                }
+                left > 0
+            });
+            left > 0
+        });
     }
 }
 

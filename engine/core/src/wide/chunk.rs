@@ -4,10 +4,10 @@ use alloc::vec::Vec;
 
 use kdht_wire::{Contact, Endpoint, Id};
 
-use super::row::{Part, insert_in_steps, trim};
-use crate::around::Sorted;
+use super::row::{Part, insert_in_steps, split_in_steps, trim};
 use crate::contact::BACKOFF_S;
 use crate::time::Nanos;
+use crate::window::{Sorted, find};
 
 /// Most contacts of a chunk: 3 KiB of them.
 pub(super) const CHUNK_MAX: usize = 64;
@@ -76,15 +76,13 @@ impl Sorted for Entry {
     fn id(&self) -> &Id {
         &self.id
     }
-
-    fn contact(&self) -> Contact {
-        self.contact()
-    }
 }
 
 /// 1 to 64 contacts, sorted by id.
 #[derive(Debug)]
 pub(super) struct Chunk {
+    /// The first 64 bits of each one's id: what is read to find ids, 8 to a cache line.
+    pub(super) prefixes: Vec<u64>,
     pub(super) entries: Vec<Entry>,
     /// How many of them are not good.
     pub(super) failing: usize,
@@ -92,26 +90,29 @@ pub(super) struct Chunk {
 
 impl Chunk {
     pub(super) fn of(entry: Entry) -> Self {
-        let mut chunk = Self { entries: Vec::new(), failing: 0 };
+        let mut chunk = Self { prefixes: Vec::new(), entries: Vec::new(), failing: 0 };
         chunk.insert(0, entry);
         chunk
     }
 
     pub(super) fn insert(&mut self, at: usize, entry: Entry) {
         self.failing += usize::from(!entry.is_good());
+        insert_in_steps(&mut self.prefixes, at, entry.id.prefix(), CHUNK_STEP);
         insert_in_steps(&mut self.entries, at, entry, CHUNK_STEP);
     }
 
     pub(super) fn remove(&mut self, at: usize) -> Entry {
+        self.prefixes.remove(at);
         let entry = self.entries.remove(at);
         self.failing -= usize::from(!entry.is_good());
+        trim(&mut self.prefixes, CHUNK_STEP);
         trim(&mut self.entries, CHUNK_STEP);
         entry
     }
 
     /// Where `id` is, or would be.
     pub(super) fn find(&self, id: &Id) -> Result<usize, usize> {
-        self.entries.binary_search_by(|entry| entry.id.cmp(id))
+        find(&self.prefixes, &self.entries, id)
     }
 
     fn count_failing(&mut self) {
@@ -132,25 +133,26 @@ impl Part for Chunk {
     }
 
     fn split(&mut self) -> Self {
-        let upper = &self.entries[self.entries.len() / 2..];
-        let mut entries = Vec::with_capacity(upper.len() + CHUNK_STEP);
-        entries.extend_from_slice(upper);
-        self.entries.truncate(self.entries.len() / 2);
-        trim(&mut self.entries, CHUNK_STEP);
+        let half = self.entries.len() / 2;
+        let prefixes = split_in_steps(&mut self.prefixes, half, CHUNK_STEP);
+        let entries = split_in_steps(&mut self.entries, half, CHUNK_STEP);
         self.count_failing();
-        let mut upper = Self { entries, failing: 0 };
+        let mut upper = Self { prefixes, entries, failing: 0 };
         upper.count_failing();
         upper
     }
 
     fn append(&mut self, next: Self) {
+        self.prefixes.reserve_exact(next.prefixes.len());
+        self.prefixes.extend_from_slice(&next.prefixes);
         self.entries.reserve_exact(next.entries.len());
         self.entries.extend_from_slice(&next.entries);
         self.failing += next.failing;
+        trim(&mut self.prefixes, CHUNK_STEP);
         trim(&mut self.entries, CHUNK_STEP);
     }
 
     fn heap_bytes(&self) -> usize {
-        self.entries.capacity() * size_of::<Entry>()
+        self.prefixes.capacity() * size_of::<u64>() + self.entries.capacity() * size_of::<Entry>()
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A chunk holds at most 64 contacts, a page at most 256 chunks; neighbouring chunks of a
 //! page hold more than 48, neighbouring pages more than 192 chunks; at most 7 contacts'
-//! memory of a chunk is unused. So a contact costs at most 65 bytes in a table of
+//! memory of a chunk is unused. So a contact costs at most 76 bytes in a table of
 //! thousands, however the ids lie and whatever was removed.
 
 use kdht_wire::Id;
@@ -10,7 +10,7 @@ use kdht_wire::Id;
 use super::chunk::{CHUNK_MAX, Chunk, Entry};
 use super::row::{Part, ROW_MAX, Row};
 use super::walk::{Backward, Forward};
-use crate::around::Side;
+use crate::window::{Run, Runs};
 
 /// Where a contact is, until the next insertion or removal.
 #[derive(Clone, Copy, Debug)]
@@ -41,12 +41,10 @@ impl Directory {
 
     /// Where `id` is, or the place that it would have. O(log contacts).
     pub(super) fn seek(&self, id: &Id) -> Result<Place, Place> {
-        let page = self.pages.find(id);
-        let Some(chunks) = self.pages.parts.get(page) else {
+        let Some((page, chunk)) = self.locate(id) else {
             return Err(Place { page: 0, chunk: 0, index: 0 });
         };
-        let chunk = chunks.find(id);
-        let found = chunks.parts[chunk].find(id);
+        let found = self.pages.parts[page].parts[chunk].find(id);
         let place = |index| Place { page, chunk, index };
         found.map(place).map_err(place)
     }
@@ -116,46 +114,11 @@ impl Directory {
         Backward::new(&self.pages.parts, place)
     }
 
-    /// The contacts before `place`, downwards, and those from it on, upwards: of its chunk and
-    /// the next one on either side.
-    pub(super) fn around(
-        &self,
-        place: Place,
-    ) -> (
-        Side<'_, Entry, impl Iterator<Item = &Entry>>,
-        Side<'_, Entry, impl Iterator<Item = &Entry>>,
-    ) {
-        let here = (place.page, place.chunk);
-        let (before, after) = (self.chunk_before(here), self.chunk_after(here));
-        let chunks = self.pages.parts.get(place.page).map(|page| &page.parts[place.chunk]);
-        let (lower, higher) =
-            chunks.map_or((&[][..], &[][..]), |chunk| chunk.entries.split_at(place.index));
-        let below = lower.iter().rev().chain(self.entries_of(before).iter().rev());
-        let above = higher.iter().chain(self.entries_of(after));
-        let is_all = [
-            before.is_none_or(|before| self.chunk_before(before).is_none()),
-            after.is_none_or(|after| self.chunk_after(after).is_none()),
-        ];
-        (Side::new(below, is_all[0]), Side::new(above, is_all[1]))
-    }
-
-    fn chunk_before(&self, (page, chunk): (usize, usize)) -> Option<(usize, usize)> {
-        if let Some(before) = chunk.checked_sub(1) {
-            return Some((page, before));
-        }
-        let page = page.checked_sub(1)?;
-        Some((page, self.pages.parts.get(page)?.len() - 1))
-    }
-
-    fn chunk_after(&self, (page, chunk): (usize, usize)) -> Option<(usize, usize)> {
-        if chunk + 1 < self.pages.parts.get(page)?.len() {
-            return Some((page, chunk + 1));
-        }
-        (page + 1 < self.pages.len()).then_some((page + 1, 0))
-    }
-
-    fn entries_of(&self, chunk: Option<(usize, usize)>) -> &[Entry] {
-        chunk.map_or(&[], |(page, chunk)| &self.pages.parts[page].parts[chunk].entries)
+    /// The page and the chunk in which `id` is, or would be; none if there are no contacts.
+    /// O(log contacts).
+    pub(super) fn locate(&self, id: &Id) -> Option<(usize, usize)> {
+        let page = self.pages.find(id);
+        Some((page, self.pages.parts.get(page)?.find(id)))
     }
 
     /// Contacts whose ids are `id` or higher, upwards.
@@ -194,5 +157,31 @@ impl Directory {
                 self.pages.restart(place.page);
             }
         }
+    }
+}
+
+impl Runs for Directory {
+    type Contact = Entry;
+    /// Its page and its chunk.
+    type At = (usize, usize);
+
+    fn run(&self, (page, chunk): (usize, usize)) -> Run<'_, Entry> {
+        let Chunk { prefixes, entries, failing } = &self.pages.parts[page].parts[chunk];
+        Run { prefixes, contacts: entries, is_clean: *failing == 0 }
+    }
+
+    fn before(&self, (page, chunk): (usize, usize)) -> Option<(usize, usize)> {
+        if let Some(before) = chunk.checked_sub(1) {
+            return Some((page, before));
+        }
+        let page = page.checked_sub(1)?;
+        Some((page, self.pages.parts.get(page)?.len() - 1))
+    }
+
+    fn after(&self, (page, chunk): (usize, usize)) -> Option<(usize, usize)> {
+        if chunk + 1 < self.pages.parts.get(page)?.len() {
+            return Some((page, chunk + 1));
+        }
+        (page + 1 < self.pages.len()).then_some((page + 1, 0))
     }
 }

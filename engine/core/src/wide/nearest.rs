@@ -7,16 +7,16 @@
 //! bits in which the group as a whole differs from the target do not order it, so the
 //! search begins anew at the target with those bits replaced by the group's.
 
-use kdht_wire::Id;
+use kdht_wire::{Endpoint, Id};
 
 use super::Wide;
 use super::bits::blend;
 use super::chunk::Entry;
 use super::walk::Walk;
-use crate::around::closest_around;
 use crate::bucket::MEMBERS_MAX;
 use crate::closest::Closest;
 use crate::order::{ORDER_MAX, Order};
+use crate::window::closest_of;
 
 const HIGHEST: Id = Id([0xff; 20]);
 
@@ -42,7 +42,8 @@ pub(super) struct Search<'a> {
     asker: &'a Id,
     pub(super) out: Closest,
     /// Good contacts of one group.
-    group: Order<Option<&'a Entry>>,
+    group: [Option<&'a Entry>; ORDER_MAX],
+    order: Order,
     /// Contacts read.
     pub(super) looked_at: usize,
 }
@@ -58,19 +59,31 @@ impl Wide {
     /// failed, for each second bit at which they branch: 81 searches at most.
     #[must_use]
     pub fn closest(&self, target: &Id, k: usize, asker: &Id) -> Closest {
-        let (Ok(place) | Err(place)) = self.directory.seek(target);
-        let (below, above) = self.directory.around(place);
-        let is_wanted = |entry: &Entry| entry.is_good() && entry.id != *asker;
         let mut out = Closest::empty();
-        if closest_around(target, k.min(MEMBERS_MAX), below, above, is_wanted, &mut out) {
-            return out;
+        self.each_closest(target, k, asker, |id, endpoint| out.push(id, endpoint));
+        out
+    }
+
+    /// As [`Wide::closest`], one after another.
+    pub(crate) fn each_closest(
+        &self,
+        target: &Id,
+        k: usize,
+        asker: &Id,
+        mut take: impl FnMut(&Id, &Endpoint),
+    ) {
+        let (directory, k) = (&self.directory, k.min(MEMBERS_MAX));
+        let Some(at) = directory.locate(target) else { return };
+        let tell = |entry: &Entry| take(&entry.id, &entry.endpoint);
+        if !closest_of(directory, at, target, asker, k, Entry::is_good, tell) {
+            self.search(target, k, asker).out.each(take);
         }
-        self.search(target, k, asker).out
     }
 
     pub(super) fn search<'a>(&'a self, target: &Id, k: usize, asker: &'a Id) -> Search<'a> {
-        let (k, out, group) = (k.min(MEMBERS_MAX), Closest::empty(), Order::new(None));
-        let mut search = Search { k, asker, out, group, looked_at: 0 };
+        let (k, out) = (k.min(MEMBERS_MAX), Closest::empty());
+        let (group, order) = ([None; ORDER_MAX], Order::new(target, 0));
+        let mut search = Search { k, asker, out, group, order, looked_at: 0 };
         let mut aim = Aim { id: *target, depth: 0 };
         for _ in 0..SEARCHES_MAX {
             match self.search_around(aim, &mut search) {
@@ -131,7 +144,8 @@ impl<'a> Search<'a> {
     /// Reads those that share exactly `depth` bits with `aim` and adds the nearest of them
     /// to the answer; or, if they are too many, nothing, and returns false.
     fn add_group(&mut self, aim: &Id, depth: u8, walk: &mut impl Walk<'a>) -> bool {
-        self.group.clear();
+        // Those that share exactly so many bits with it share one more with each other.
+        self.order.restart(aim, u32::from(depth) + 1);
         loop {
             walk.skip_failing(aim, depth);
             let Some(entry) = walk.peek().filter(|entry| aim.shared_prefix(&entry.id) == depth)
@@ -139,19 +153,23 @@ impl<'a> Search<'a> {
                 break;
             };
             self.looked_at += 1;
-            let is_wanted = entry.is_good() && entry.id != *self.asker;
-            if is_wanted && !self.group.push(Some(entry), aim.prefix() ^ entry.id.prefix()) {
-                return false;
+            if entry.is_good() && entry.id != *self.asker {
+                let number = self.order.len();
+                if !self.order.add(entry.id.prefix(), true) {
+                    return false;
+                }
+                self.group[number] = Some(entry);
             }
             walk.step();
         }
-        let more = self.k - self.out.as_slice().len();
-        let id_of = |entry: &Option<&Entry>| entry.map_or(Id::ZERO, |entry| entry.id);
-        let out = &mut self.out;
-        self.group.nearest(aim, more, id_of, |entry| {
-            if let Some(entry) = entry {
-                out.push(entry.contact());
+        let group = &self.group;
+        let id_of = |number: usize| group[number].map_or(&Id::ZERO, |entry| &entry.id);
+        let (k, out) = (self.k, &mut self.out);
+        self.order.nearest(aim, id_of, |number| {
+            if let Some(entry) = group[number].filter(|_| out.as_slice().len() < k) {
+                out.push(&entry.id, &entry.endpoint);
             }
+            out.as_slice().len() < k
         });
         true
     }

@@ -157,6 +157,15 @@ pub(super) fn insert_in_steps<T>(items: &mut Vec<T>, at: usize, item: T, step: u
     items.insert(at, item);
 }
 
+/// Gives the items from `at` on away, with memory for `step` more.
+pub(super) fn split_in_steps<T: Copy>(items: &mut Vec<T>, at: usize, step: usize) -> Vec<T> {
+    let mut upper = Vec::with_capacity(items.len() - at + step);
+    upper.extend_from_slice(&items[at..]);
+    items.truncate(at);
+    trim(items, step);
+    upper
+}
+
 /// Gives memory back once two steps of it are unused.
 pub(super) fn trim<T>(items: &mut Vec<T>, step: usize) {
     if items.capacity() - items.len() >= 2 * step {

@@ -120,7 +120,7 @@ fn check(wide: &Wide, context: &str) {
     }
     assert_eq!((wide.len(), wide.good()), (len, len - failing), "{context}");
     assert!(wide.len() <= wide.contacts_max, "{context}");
-    assert!(wide.memory_bytes() <= 65 * len + (128 << 10), "{context}: {len} contacts");
+    assert!(wide.memory_bytes() <= 76 * len + (128 << 10), "{context}: {len} contacts");
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
