@@ -60,9 +60,8 @@ impl Cookies {
         input[..16].copy_from_slice(&peer.ip);
         input[16..18].copy_from_slice(&peer.port.to_bytes());
         input[18..].copy_from_slice(&epoch.to_le_bytes());
-        let mut hasher = SipHasher24::new_with_key(&self.secrets[(epoch & 1) as usize]);
-        hasher.write(&input);
-        let made = hasher.finish() & !1 | u64::from(epoch & 1);
+        let hasher = SipHasher24::new_with_key(&self.secrets[(epoch & 1) as usize]);
+        let made = hasher.hash(&input) & !1 | u64::from(epoch & 1);
         // Zero means "no cookie" on the wire; one hash in 2⁶³ has to step aside.
         if made == 0 { 2 } else { made }
     }

@@ -5,6 +5,8 @@ use pulp::Simd;
 
 /// Most contacts at a time.
 pub(crate) const PLACES_MAX: usize = 64;
+/// Keys that are made and compared at a time: those of a vector of 256 bits.
+const BLOCK: usize = 16;
 /// The key of a contact that is not wanted: behind all others.
 const UNWANTED: i16 = i16::MAX;
 
@@ -41,8 +43,7 @@ impl Unsorted {
 
     /// As [`Unsorted::places`], on any processor.
     fn plain_places(&self, places: &mut [u16; PLACES_MAX]) {
-        let keys = self.keys();
-        let keys = &keys[..self.len.min(PLACES_MAX)];
+        let keys = &self.keys()[..self.len.min(PLACES_MAX)];
         for (place, key) in places.iter_mut().zip(keys) {
             *place = keys.iter().map(|other| u16::from(other < key)).sum();
         }
@@ -53,12 +54,17 @@ impl Unsorted {
     #[inline(always)]
     fn keys(&self) -> [i16; PLACES_MAX] {
         let (aim, shared) = (self.aim, self.shared.min(u64::BITS - 1));
-        let mut keys = self.prefixes.map(|prefix| {
-            let bits = (((prefix ^ aim) << shared) >> 48) as u16;
-            // The lowest number becomes the lowest signed one. The highest two share a key,
-            // so that none is that of an unwanted contact.
-            (bits ^ 1 << 15).cast_signed().min(UNWANTED - 1)
-        });
+        let mut keys = [0; PLACES_MAX];
+        let used = self.len.div_ceil(BLOCK);
+        let blocks = self.prefixes.as_chunks::<BLOCK>().0.iter();
+        for (keys, prefixes) in keys.as_chunks_mut::<BLOCK>().0.iter_mut().zip(blocks).take(used) {
+            for (key, prefix) in keys.iter_mut().zip(prefixes) {
+                let bits = (((prefix ^ aim) << shared) >> 48) as u16;
+                // The lowest number becomes the lowest signed one. The highest two share a
+                // key, so that none is that of an unwanted contact.
+                *key = (bits ^ 1 << 15).cast_signed().min(UNWANTED - 1);
+            }
+        }
         let mut unwanted = self.unwanted;
         while unwanted != 0 {
             keys[unwanted.trailing_zeros() as usize] = UNWANTED;
@@ -73,7 +79,7 @@ mod vectors {
     use pulp::x86::V3;
     use pulp::{NullaryFnOnce, bytemuck, cast, i16x16, u16x16};
 
-    use super::{PLACES_MAX, Unsorted};
+    use super::{BLOCK, PLACES_MAX, Unsorted};
 
     /// [`Unsorted::places`] in vectors of 16 keys.
     pub(super) struct Places<'a> {
@@ -91,7 +97,7 @@ mod vectors {
             let here: &[i16x16; 4] = bytemuck::cast_ref(&keys);
             let keys = &keys[..self.of.len.min(PLACES_MAX)];
             let places: &mut [u16x16; 4] = bytemuck::cast_mut(self.places);
-            match keys.len().div_ceil(16) {
+            match keys.len().div_ceil(BLOCK) {
                 1 => count::<1>(self.avx2, keys, here, places),
                 2 => count::<2>(self.avx2, keys, here, places),
                 3 => count::<3>(self.avx2, keys, here, places),

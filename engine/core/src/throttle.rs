@@ -1,10 +1,9 @@
 //! How much one source may ask: fixed memory, whatever the number of sources.
 
-use core::hash::Hasher;
-
 use alloc::vec::Vec;
 use kdht_wire::Endpoint;
 use siphasher::sip::SipHasher13;
+use zerocopy::IntoBytes;
 
 use crate::time::Nanos;
 
@@ -122,16 +121,15 @@ impl Throttle {
     /// ranges in a keyed network), the whole endpoint.
     #[must_use]
     pub fn source(&self, peer: &Endpoint, exempt: bool) -> u64 {
-        let mut hasher = SipHasher13::new_with_key(&self.key);
+        let hasher = SipHasher13::new_with_key(&self.key);
         if exempt {
-            hasher.write(&peer.ip);
-            hasher.write(&peer.port.to_bytes());
+            // Address and port.
+            hasher.hash(peer.as_bytes())
         } else if peer.is_v4() {
-            hasher.write(&peer.ip);
+            hasher.hash(&peer.ip)
         } else {
-            hasher.write(&peer.ip[..8]);
+            hasher.hash(&peer.ip[..8])
         }
-        hasher.finish()
     }
 }
 
