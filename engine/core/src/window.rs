@@ -89,15 +89,18 @@ pub(crate) fn closest_of<'a, R: Runs>(
             break;
         }
     }
+    if k == 0 {
+        return true;
+    }
     let mut left = k;
     let contact = |number| window.contact(number);
     window.order.nearest(
         target,
         |number| contact(number).map_or(&Id::ZERO, Sorted::id),
         |number| {
-            if let Some(contact) = contact(number).filter(|contact| contact.id() != but)
-                && left > 0
-            {
+            let Some(contact) = contact(number) else { return false };
+            // Mostly the first bits tell that it is another.
+            if contact.id().prefix() != but.prefix() || contact.id() != but {
                 take(contact);
                 left -= 1;
             }

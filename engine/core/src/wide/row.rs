@@ -51,6 +51,9 @@ impl<T: Part> Row<T> {
     /// Which part `id` belongs to: the last that begins at or before it, else the first.
     /// O(log parts).
     pub(super) fn find(&self, id: &Id) -> usize {
+        if self.starts.len() <= 1 {
+            return 0;
+        }
         let prefix = id.prefix();
         let lower = self.starts.partition_point(|start| *start < prefix);
         let same = self.starts[lower..].iter().take_while(|start| **start == prefix).take(2);
