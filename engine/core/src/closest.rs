@@ -24,8 +24,14 @@ impl Closest {
     }
 
     /// Calls `take` with each, nearest first.
-    pub(crate) fn each(&self, mut take: impl FnMut(&Id, &Endpoint)) {
-        self.as_slice().iter().for_each(|contact| take(&contact.id, &contact.endpoint));
+    pub(crate) fn each(&self, take: impl FnMut(&Id, &Endpoint)) {
+        self.each_from(0, take);
+    }
+
+    /// As [`Closest::each`], without the first `skipped`.
+    pub(crate) fn each_from(&self, skipped: usize, mut take: impl FnMut(&Id, &Endpoint)) {
+        let contacts = self.as_slice().iter().skip(skipped);
+        contacts.for_each(|contact| take(&contact.id, &contact.endpoint));
     }
 
     /// Adds a contact behind the others, unless 20 are there.

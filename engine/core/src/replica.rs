@@ -172,8 +172,9 @@ impl Replica {
     ) {
         let k = k.min(MEMBERS_MAX);
         let tell = |entry: &Entry| take(&entry.contact.id, &entry.contact.endpoint);
-        if !closest_of(self, (), target, but, k, &wanted, tell) {
-            self.halved(target, k, |entry| entry.contact.id != *but && wanted(entry)).each(take);
+        if let Err(told) = closest_of(self, target, but, k, &wanted, tell) {
+            let wanted = |entry: &Entry| entry.contact.id != *but && wanted(entry);
+            self.halved(target, k, wanted).each_from(told, take);
         }
     }
 
@@ -219,6 +220,10 @@ impl Replica {
 impl Runs for Replica {
     type Contact = Entry;
     type At = ();
+
+    fn locate(&self, _: &Id) -> Option<()> {
+        (!self.entries.is_empty()).then_some(())
+    }
 
     fn run(&self, (): ()) -> Run<'_, Entry> {
         Run { prefixes: &self.prefixes, contacts: &self.entries, is_clean: false }

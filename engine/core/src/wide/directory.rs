@@ -114,13 +114,6 @@ impl Directory {
         Backward::new(&self.pages.parts, place)
     }
 
-    /// The page and the chunk in which `id` is, or would be; none if there are no contacts.
-    /// O(log contacts).
-    pub(super) fn locate(&self, id: &Id) -> Option<(usize, usize)> {
-        let page = self.pages.find(id);
-        Some((page, self.pages.parts.get(page)?.find(id)))
-    }
-
     /// Contacts whose ids are `id` or higher, upwards.
     pub(super) fn from(&self, id: &Id) -> Forward<'_> {
         let (Ok(place) | Err(place)) = self.seek(id);
@@ -164,6 +157,11 @@ impl Runs for Directory {
     type Contact = Entry;
     /// Its page and its chunk.
     type At = (usize, usize);
+
+    fn locate(&self, id: &Id) -> Option<(usize, usize)> {
+        let page = self.pages.find(id);
+        Some((page, self.pages.parts.get(page)?.find(id)))
+    }
 
     fn run(&self, (page, chunk): (usize, usize)) -> Run<'_, Entry> {
         let Chunk { prefixes, entries, failing } = &self.pages.parts[page].parts[chunk];

@@ -72,11 +72,11 @@ impl Wide {
         asker: &Id,
         mut take: impl FnMut(&Id, &Endpoint),
     ) {
-        let (directory, k) = (&self.directory, k.min(MEMBERS_MAX));
-        let Some(at) = directory.locate(target) else { return };
+        let k = k.min(MEMBERS_MAX);
         let tell = |entry: &Entry| take(&entry.id, &entry.endpoint);
-        if !closest_of(directory, at, target, asker, k, Entry::is_good, tell) {
-            self.search(target, k, asker).out.each(take);
+        let told = closest_of(&self.directory, target, asker, k, Entry::is_good, tell);
+        if let Err(told) = told {
+            self.search(target, k, asker).out.each_from(told, take);
         }
     }
 
