@@ -34,6 +34,11 @@ impl Order {
         self.0.len - self.0.unwanted.count_ones() as usize
     }
 
+    /// Whether an id with these first 64 bits may be among the contacts.
+    pub(crate) fn has(&self, prefix: u64) -> bool {
+        self.0.prefixes[..self.0.len].contains(&prefix)
+    }
+
     /// Adds a contact by the first 64 bits of its id. Whether there was room.
     pub(crate) fn add(&mut self, prefix: u64, is_wanted: bool) -> bool {
         let Some(place) = self.0.prefixes.get_mut(self.0.len) else { return false };

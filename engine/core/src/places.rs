@@ -20,8 +20,8 @@ pub(crate) struct Unsorted {
     pub(crate) unwanted: u64,
     /// The first 64 bits of the target.
     pub(crate) aim: u64,
-    /// How many bits the contacts share with each other, at most 63: all distances have the
-    /// same there.
+    /// How many bits the contacts share with each other at least: all distances have the same
+    /// there.
     pub(crate) shared: u32,
 }
 
@@ -53,7 +53,11 @@ impl Unsorted {
     /// instruction everywhere.
     #[inline(always)]
     fn keys(&self) -> [i16; PLACES_MAX] {
-        let (aim, shared) = (self.aim, self.shared.min(u64::BITS - 1));
+        let prefixes = &self.prefixes[..self.len.min(PLACES_MAX)];
+        let differing = prefixes.iter().fold(0, |bits, prefix| bits | (prefix ^ prefixes[0]));
+        // A few that all are may share more than they were chosen by.
+        let shared = self.shared.max(differing.leading_zeros()).min(u64::BITS - 1);
+        let aim = self.aim;
         let mut keys = [0; PLACES_MAX];
         let used = self.len.div_ceil(BLOCK);
         let blocks = self.prefixes.as_chunks::<BLOCK>().0.iter();
@@ -146,9 +150,9 @@ mod tests {
                 unsorted.places(&mut vectors);
                 unsorted.plain_places(&mut plain);
                 assert_eq!(vectors[..len], plain[..len], "seed {seed}, {len} keys");
-                let bits = |at: usize| ((prefixes[at] ^ aim) & rest) >> (48 - shared.min(48));
-                let bits =
-                    |at: usize| if shared > 48 { bits(at) << (shared - 48) } else { bits(at) };
+                let common = prefixes[..len].iter().map(|p| (p ^ prefixes[0]).leading_zeros());
+                let common = common.min().unwrap_or(0).max(shared).min(63);
+                let bits = |at: usize| ((prefixes[at] ^ aim) << common) >> 48;
                 let is_wanted = |at: &usize| unwanted >> at & 1 == 0;
                 for (at, place) in plain[..len].iter().enumerate() {
                     let wanted = (0..len).filter(is_wanted);

@@ -5,6 +5,8 @@
 //! with the target as k of them do; and all in the window are put in order at once. How many
 //! bits that may be is guessed from how dense ids lie around the target.
 
+use core::cmp::Ordering;
+
 use kdht_wire::Id;
 
 use crate::order::{ORDER_MAX, Order};
@@ -82,8 +84,7 @@ pub(crate) fn closest_of<'a, R: Runs>(
     let mut aim = *target;
     // Only ids that share so many bits with the aim are still to be read.
     let mut least = 0;
-    // One more than needed, in case that `but` is among them.
-    let mut shared = shared_around(runs.run(at).prefixes, aim.prefix(), left + 1);
+    let mut shared = shared_around(runs.run(at).prefixes, aim.prefix(), left);
     let mut too_many = None;
     for _ in 0..FILLS_MAX {
         if !window.fill(runs, at, &aim, shared, &wanted) {
@@ -94,7 +95,13 @@ pub(crate) fn closest_of<'a, R: Runs>(
             }
             continue;
         }
-        if window.order.wanted() > left || shared == least {
+        let is_enough = match window.order.wanted().cmp(&left) {
+            Ordering::Greater => true,
+            // A bucket may have just as many.
+            Ordering::Equal => !window.order.has(but.prefix()),
+            Ordering::Less => false,
+        };
+        if is_enough || shared == least {
             window.tell(&aim, but, &mut left, &mut take);
             // Of those beyond `least` others have been told, unless they are all.
             return if left == 0 || least == 0 { Ok(()) } else { Err(k - left) };
@@ -109,7 +116,7 @@ pub(crate) fn closest_of<'a, R: Runs>(
         (least, too_many) = (shared, None);
         let Some(next) = runs.locate(&aim).filter(|_| left > 0) else { break };
         at = next;
-        shared = shared_around(runs.run(at).prefixes, aim.prefix(), left + 1).max(least);
+        shared = shared_around(runs.run(at).prefixes, aim.prefix(), left).max(least);
     }
     if left == 0 { Ok(()) } else { Err(k - left) }
 }
