@@ -23,6 +23,19 @@ pub const NEIGHBOURS_MAX: usize = 8_192;
 /// Bits that the ids of a cell share.
 const CELL_BITS: u8 = 8;
 
+/// Which contacts of a shard hold a whole answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum WholeAnswer {
+    /// Those that it owns: there are enough of them in the target's cell, which is private or
+    /// the own id's.
+    Owned,
+    /// Those that others told it of: there are enough of them around the own id, where the
+    /// target is.
+    Told,
+    /// Neither alone.
+    Both,
+}
+
 /// What every shard knows of one family's cells.
 #[derive(Clone, Debug)]
 pub(crate) struct Cells {
@@ -84,6 +97,22 @@ impl Cells {
             self.own.shared_prefix(id) >= self.depth
         } else {
             !self.is_private(cell)
+        }
+    }
+
+    /// Where `shard` finds the whole answer for `target`. O(1).
+    pub(crate) fn whole_answer(&self, target: &Id, shard: u8) -> WholeAnswer {
+        let cell = Self::of(target);
+        let is_owner = self.owner(cell) == shard;
+        let is_whole = if cell == Self::of(&self.own) {
+            self.is_crowded && self.own.shared_prefix(target) >= self.depth
+        } else {
+            self.is_private(cell) && is_owner
+        };
+        match is_whole {
+            false => WholeAnswer::Both,
+            true if is_owner => WholeAnswer::Owned,
+            true => WholeAnswer::Told,
         }
     }
 

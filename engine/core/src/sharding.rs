@@ -13,7 +13,7 @@ use core::hash::Hasher;
 use kdht_wire::{Contact, Endpoint, Flags, HEAD_LEN, ID_LEN, Id, Kind, MAGIC, TARGET_OFFSET};
 use siphasher::sip::SipHasher13;
 
-use crate::cells::Cells;
+use crate::cells::{Cells, WholeAnswer};
 use crate::closest::Closest;
 use crate::contact::{Answer, Liveness};
 use crate::contacts::{Changed, Contacts, TableKind};
@@ -118,7 +118,19 @@ impl Sharding {
     ) {
         match own_part {
             Contacts::Buckets(_) => self.replicas[family].each_closest(target, k, asker, take),
-            Contacts::Wide(_) => self.closest(family, own_part, target, k, asker).each(take),
+            Contacts::Wide(_) => {
+                let division = self.divisions[family].as_ref();
+                let whole = division.map(|d| d.cells.whole_answer(target, self.shard));
+                match whole.unwrap_or(WholeAnswer::Both) {
+                    WholeAnswer::Owned => own_part.each_closest(target, k, asker, take),
+                    WholeAnswer::Told => {
+                        self.replicas[family].each_closest(target, k, asker, take);
+                    }
+                    WholeAnswer::Both => {
+                        self.closest(family, own_part, target, k, asker).each(take);
+                    }
+                }
+            }
         }
     }
 
