@@ -271,8 +271,9 @@ fn count_by_perf(
             Ok(counting) => {
                 entry.resident.resume()?;
                 let lasting = Duration::from_millis(1_300);
-                let tally = entry.generator.run(Pace::Window(window), lasting, |_| false);
+                let mut tally = entry.generator.run(Pace::Window(window), lasting, |_| false);
                 entry.resident.pause()?;
+                entry.generator.check_due(&mut tally);
                 json!({ "replies_per_s": tally.rate_per_s(), "in_1_s": perf::finish(counting) })
             }
             Err(why) => json!({ "error": why }),

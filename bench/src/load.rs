@@ -208,10 +208,11 @@ pub fn load(args: &LoadArgs, mut progress: impl FnMut(&Tally)) -> Result<Outcome
     if args.segment {
         generator.segment()?;
     }
-    let tally = generator.run(pace, duration, |tally| {
+    let mut tally = generator.run(pace, duration, |tally| {
         progress(tally);
         false
     });
+    generator.check_due(&mut tally);
     Ok(Outcome {
         known,
         request_len: generator.padded_len(),

@@ -379,7 +379,8 @@ impl Stage {
         if self.args.sources == 1 && !self.args.no_segment {
             generator.segment()?;
         }
-        let tally = generator.run(Pace::Window(1), Duration::from_millis(50), |_| false);
+        let mut tally = generator.run(Pace::Window(1), Duration::from_millis(50), |_| false);
+        generator.check_due(&mut tally);
         if tally.answered == 0 {
             return Err(format!("{} does not answer what is asked", named.name));
         }

@@ -250,9 +250,10 @@ fn turn(stage: &Stage, entry: &mut Entry, pace: Pace, sum: &mut Tally) -> Result
     entry.resident.resume()?;
     let length = Duration::from_millis(stage.args.slice_ms);
     let warmed = entry.generator.run(pace, WARM, |_| false);
-    let tally = entry.generator.run(pace, length, |_| false);
+    let mut tally = entry.generator.run(pace, length, |_| false);
     let settled = entry.generator.run(SETTLE_PACE, SETTLE, |_| false);
     entry.resident.pause()?;
+    entry.generator.check_due(&mut tally);
     [&warmed, &tally, &settled].into_iter().for_each(|part| sum.add(part));
     Ok(tally)
 }

@@ -105,7 +105,7 @@ pub(super) fn measure(stage: &Stage, entry: &mut Entry, pace: Pace) -> Result<Sl
     entry.generator.forget();
     entry.resident.resume()?;
     let warmed = entry.generator.run(pace, warm, |_| false);
-    let tally = entry.generator.run(pace, length, |_| false);
+    let mut tally = entry.generator.run(pace, length, |_| false);
     entry.resident.pause()?;
     let turn_ns = now_ns() - start_ns;
     let server_ns = server_before.zip(entry.resident.cpu_ns());
@@ -118,6 +118,7 @@ pub(super) fn measure(stage: &Stage, entry: &mut Entry, pace: Pace) -> Result<Sl
             core = spent;
         }
     }
+    entry.generator.check_due(&mut tally);
     let idle = |tally: &Tally| tally.wall_ns.saturating_sub(tally.useful_ns);
     Ok(Slice {
         replies: warmed.answered + tally.answered,
