@@ -347,6 +347,8 @@ pub struct Facts {
     pub kind: String,
     /// Contacts fed.
     pub contacts: usize,
+    /// Endpoints that ask.
+    pub sources: usize,
     /// What the bootstrap follows from.
     pub seed: u64,
 }
@@ -355,7 +357,8 @@ impl Stage {
     fn facts(&self, window: usize) -> Facts {
         let kinds = Kind::ALL.into_iter().filter(|kind| self.args.kind.has(*kind));
         let kind = kinds.map(Kind::name).collect::<Vec<_>>().join("+");
-        Facts { window, kind, contacts: self.args.contacts, seed: self.args.seed }
+        let CompareArgs { contacts, sources, seed, .. } = self.args;
+        Facts { window, kind, contacts, sources, seed }
     }
 
     fn pairs(&self) -> usize {

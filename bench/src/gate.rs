@@ -53,6 +53,8 @@ pub const GENERATOR_BUSY_MAX: f64 = 0.85;
 pub const CPU_EXTRA_NS_MAX: f64 = 220.0;
 /// Contacts from which on a table is large.
 pub const LARGE_TABLE: usize = 20_000;
+/// Endpoints from which on many ask.
+pub const MANY_SOURCES: usize = 64;
 
 /// How many times its best rate a server must be offered for its answers to be those of an
 /// overloaded one.
@@ -60,10 +62,11 @@ pub const OVERLOAD_MIN: f64 = 2.0;
 /// The share of its best rate that it has to answer then.
 pub const OVERLOAD: Gate = Gate::AtLeast(0.90);
 
-/// The gate of a ratio of throughputs, by the number of contacts.
+/// The gate of a ratio of throughputs, by the number of contacts and of endpoints that ask.
 #[must_use]
-pub fn throughput(contacts: usize) -> Gate {
-    Gate::AtLeast(if contacts >= LARGE_TABLE { 0.90 } else { 0.95 })
+pub fn throughput(contacts: usize, sources: usize) -> Gate {
+    let is_hard = contacts >= LARGE_TABLE || sources >= MANY_SOURCES;
+    Gate::AtLeast(if is_hard { 0.90 } else { 0.95 })
 }
 
 /// The gate of the ratio of medians of the latency with one request in flight, by how the
@@ -99,6 +102,13 @@ mod tests {
         assert_eq!(at_most.judge(&interval(0.3, 0.4)), Verdict::Met);
         assert_eq!(at_most.judge(&interval(0.3, 0.5)), Verdict::Undecided);
         assert_eq!(at_most.judge(&interval(0.41, 0.5)), Verdict::Missed);
+    }
+
+    #[test]
+    fn large_tables_and_many_sources_are_asked_for_less() {
+        assert_eq!(throughput(19_999, 63), Gate::AtLeast(0.95));
+        assert_eq!(throughput(20_000, 1), Gate::AtLeast(0.90));
+        assert_eq!(throughput(2_000, 64), Gate::AtLeast(0.90));
     }
 
     #[test]

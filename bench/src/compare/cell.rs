@@ -145,7 +145,7 @@ pub fn cells_of(
         let floor = of_name(&against).unwrap_or_default();
         let gate = match (entry.role, facts.window) {
             (Role::Candidate, 1) => latency_gate.map(|(gate, _)| gate),
-            (Role::Candidate, _) => Some(gate::throughput(facts.contacts)),
+            (Role::Candidate, _) => Some(gate::throughput(facts.contacts, facts.sources)),
             _ => None,
         };
         cells.push(cell(facts, entry, slices, (&against, floor), gate));
