@@ -111,14 +111,7 @@ impl Contacts {
         }
     }
 
-    pub(crate) fn closest(&self, target: &Id, k: usize, asker: &Id) -> Closest {
-        match self {
-            Self::Buckets(table) => table.closest(target, k, asker),
-            Self::Wide(table) => table.wide.closest(target, k, asker),
-        }
-    }
-
-    /// As [`Contacts::closest`], one after another.
+    /// As [`Table::closest`], one after another.
     pub(crate) fn each_closest(
         &self,
         target: &Id,

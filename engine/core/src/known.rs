@@ -39,21 +39,22 @@ impl Known<'_> {
             (false, true) => 1,
             _ => 0,
         };
+        self.each_closest(family, target, asker_id, take);
+    }
+
+    /// Calls `take` with the closest good contacts of one family, without `but`.
+    fn each_closest(&self, family: usize, target: &Id, but: &Id, take: impl FnMut(&Id, &Endpoint)) {
         let table = &self.tables[family];
         match self.sharding {
-            None => table.each_closest(target, self.k, asker_id, take),
-            Some(sharding) => {
-                sharding.each_closest(family, table, target, self.k, asker_id, take);
-            }
+            None => table.each_closest(target, self.k, but, take),
+            Some(sharding) => sharding.each_closest(family, table, target, self.k, but, take),
         }
     }
 
-    /// The closest good contacts of one family, without `but`.
+    /// As [`Known::each_closest`], all of them.
     pub(crate) fn closest(&self, family: usize, target: &Id, but: &Id) -> Closest {
-        let table = &self.tables[family];
-        match self.sharding {
-            None => table.closest(target, self.k, but),
-            Some(sharding) => sharding.closest(family, table, target, self.k, but),
-        }
+        let mut out = Closest::empty();
+        self.each_closest(family, target, but, |id, endpoint| out.push(id, endpoint));
+        out
     }
 }

@@ -114,14 +114,7 @@ impl Replica {
         between.map(|entry| entry.contact).find(|contact| wanted(&contact.id))
     }
 
-    /// As [`Table::closest`](crate::Table::closest), of the whole table.
-    pub(crate) fn closest(&self, target: &Id, k: usize, asker: &Id) -> Closest {
-        let mut out = Closest::empty();
-        self.each_closest(target, k, asker, |id, endpoint| out.push(id, endpoint));
-        out
-    }
-
-    /// As [`Replica::closest`], one after another.
+    /// As [`Table::closest`](crate::Table::closest), of the whole table and one after another.
     pub(crate) fn each_closest(
         &self,
         target: &Id,

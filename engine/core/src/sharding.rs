@@ -86,27 +86,7 @@ impl Sharding {
         Some(self.owner(id)).filter(|owner| *owner != self.shard)
     }
 
-    /// As [`Contacts::closest`] of the whole table, as far as this shard knows it.
-    pub(crate) fn closest(
-        &self,
-        family: usize,
-        own_part: &Contacts,
-        target: &Id,
-        k: usize,
-        asker: &Id,
-    ) -> Closest {
-        let told = &self.replicas[family];
-        match own_part {
-            // The replica has this shard's members, too.
-            Contacts::Buckets(_) => told.closest(target, k, asker),
-            Contacts::Wide(_) => {
-                let told = told.closest(target, k, asker);
-                own_part.closest(target, k, asker).merge(&told, target, k)
-            }
-        }
-    }
-
-    /// As [`Sharding::closest`], one after another.
+    /// As [`Contacts::each_closest`] of the whole table, as far as this shard knows it.
     pub(crate) fn each_closest(
         &self,
         family: usize,
@@ -116,20 +96,20 @@ impl Sharding {
         asker: &Id,
         take: impl FnMut(&Id, &Endpoint),
     ) {
-        match own_part {
-            Contacts::Buckets(_) => self.replicas[family].each_closest(target, k, asker, take),
-            Contacts::Wide(_) => {
-                let division = self.divisions[family].as_ref();
-                let whole = division.map(|d| d.cells.whole_answer(target, self.shard));
-                match whole.unwrap_or(WholeAnswer::Both) {
-                    WholeAnswer::Owned => own_part.each_closest(target, k, asker, take),
-                    WholeAnswer::Told => {
-                        self.replicas[family].each_closest(target, k, asker, take);
-                    }
-                    WholeAnswer::Both => {
-                        self.closest(family, own_part, target, k, asker).each(take);
-                    }
-                }
+        let told = &self.replicas[family];
+        let whole = match &self.divisions[family] {
+            // The replica has this shard's members, too.
+            None => WholeAnswer::Told,
+            Some(division) => division.cells.whole_answer(target, self.shard),
+        };
+        match whole {
+            WholeAnswer::Owned => own_part.each_closest(target, k, asker, take),
+            WholeAnswer::Told => told.each_closest(target, k, asker, take),
+            WholeAnswer::Both => {
+                let (mut owned, mut others) = (Closest::empty(), Closest::empty());
+                own_part.each_closest(target, k, asker, |id, at| owned.push(id, at));
+                told.each_closest(target, k, asker, |id, at| others.push(id, at));
+                owned.merge(&others, target, k).each(take);
             }
         }
     }
