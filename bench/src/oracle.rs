@@ -120,12 +120,14 @@ impl Oracle {
         by_distance.into_values().collect()
     }
 
-    /// Holds an answer against the sort.
+    /// Holds an answer, which may be in any order, against the sort.
     ///
     /// # Errors
     /// [`Wrong`].
     pub fn check(&self, target: &Id, asker: &Id, answer: &[Contact]) -> Result<(), Wrong> {
         let right = self.nearest(target, asker);
+        let mut answer = answer.to_vec();
+        answer.sort_by_key(|contact| contact.id.distance(target));
         if answer.len() != right.len() {
             return Err(Wrong::Count { have: answer.len(), need: right.len() });
         }
@@ -139,17 +141,17 @@ impl Oracle {
     }
 }
 
-/// Checks what can be checked of an answer without knowing the table: nearest first, nobody
-/// twice, not the asker.
+/// Checks what can be checked of an answer without knowing the table: nobody twice, not the
+/// asker.
 ///
 /// # Errors
 /// [`Wrong::Contact`].
-pub fn check_order(target: &Id, asker: &Id, answer: &[Contact]) -> Result<(), Wrong> {
+pub fn check_each(asker: &Id, answer: &[Contact]) -> Result<(), Wrong> {
     if let Some(at) = answer.iter().position(|contact| contact.id == *asker) {
         return Err(Wrong::Contact { at });
     }
-    let distance = |contact: &Contact| contact.id.distance(target);
-    match answer.windows(2).position(|pair| distance(&pair[0]) >= distance(&pair[1])) {
+    let mut told = HashSet::new();
+    match answer.iter().position(|contact| !told.insert(contact.id)) {
         Some(at) => Err(Wrong::Contact { at }),
         None => Ok(()),
     }
@@ -174,12 +176,19 @@ mod tests {
         let right = oracle.nearest(&target, &asker);
         assert_eq!(right.len(), 20);
         assert_eq!(oracle.check(&target, &asker, &right), Ok(()));
-        assert_eq!(check_order(&target, &asker, &right), Ok(()));
+        let mut turned = right.clone();
+        turned.reverse();
+        assert_eq!(oracle.check(&target, &asker, &turned), Ok(()));
+        assert_eq!(check_each(&asker, &turned), Ok(()));
         for at in 0..20 {
             let mut answer = right.clone();
             answer[at] = known[7];
-            assert_eq!(oracle.check(&target, &asker, &answer), Err(Wrong::Contact { at }));
-            assert_eq!(check_order(&target, &asker, &answer), Err(Wrong::Contact { at }));
+            assert!(matches!(oracle.check(&target, &asker, &answer), Err(Wrong::Contact { .. })));
+            assert_eq!(check_each(&asker, &answer), Err(Wrong::Contact { at }));
+            let mut answer = right.clone();
+            answer[at] = right[(at + 1) % 20];
+            assert!(matches!(oracle.check(&target, &asker, &answer), Err(Wrong::Contact { .. })));
+            assert!(matches!(check_each(&asker, &answer), Err(Wrong::Contact { .. })));
             let mut answer = right.clone();
             answer[at].endpoint.port = 9_999.into();
             assert_eq!(oracle.check(&target, &asker, &answer), Err(Wrong::Contact { at }));

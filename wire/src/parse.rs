@@ -161,7 +161,7 @@ pub enum Body<'a> {
     Contacts {
         /// Its fixed part.
         reply: &'a ReplyBody,
-        /// The closest contacts, nearest first.
+        /// The closest contacts, in any order.
         contacts: &'a [Contact],
     },
     /// FIND_VALUE request.

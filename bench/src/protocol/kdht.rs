@@ -8,7 +8,7 @@ use zerocopy::byteorder::little_endian::{U16, U64};
 
 use super::{Ask, Kind, Protocol, Reply};
 use crate::draw::Draw;
-use crate::oracle::{Oracle, Wrong, check_order};
+use crate::oracle::{Oracle, Wrong, check_each};
 
 /// Bytes of a request without a cookie, so that it may draw any reply (FORMAT.md §9).
 pub const HELLO_LEN: usize = 411;
@@ -115,7 +115,7 @@ impl Protocol for Kdht {
             (Kind::Ping, Body::PingReply(_)) => Ok(()),
             (Kind::FindNode | Kind::FindValue, Body::Contacts { contacts, .. }) => match oracle {
                 Some(oracle) => oracle.check(target, &self.id, contacts),
-                None => check_order(target, &self.id, contacts),
+                None => check_each(&self.id, contacts),
             },
             (Kind::FindValue, Body::Values { records, .. }) => {
                 let is_right = |record: Record<'_>| key_of_value(record.value) == *target;

@@ -4,7 +4,28 @@ use kdht_wire::{Contact, Endpoint, Id};
 
 use crate::bucket::MEMBERS_MAX;
 
-/// The closest contacts to a target, nearest first.
+/// What others can be told of.
+pub(crate) trait Told {
+    fn id(&self) -> &Id;
+    fn endpoint(&self) -> &Endpoint;
+}
+
+impl Told for Contact {
+    fn id(&self) -> &Id {
+        &self.id
+    }
+
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+}
+
+/// Who is told of contacts, of some at a time.
+pub(crate) trait Hear {
+    fn hear<'c, C: Told + 'c>(&mut self, contacts: impl Iterator<Item = &'c C>);
+}
+
+/// The closest contacts to a target, in any order unless they are [`Closest::sorted`].
 #[derive(Clone, Debug)]
 pub struct Closest {
     contacts: [Contact; MEMBERS_MAX],
@@ -23,17 +44,6 @@ impl Closest {
         &self.contacts[..self.len]
     }
 
-    /// Calls `take` with each, nearest first.
-    pub(crate) fn each(&self, take: impl FnMut(&Id, &Endpoint)) {
-        self.each_from(0, take);
-    }
-
-    /// As [`Closest::each`], without the first `skipped`.
-    pub(crate) fn each_from(&self, skipped: usize, mut take: impl FnMut(&Id, &Endpoint)) {
-        let contacts = self.as_slice().iter().skip(skipped);
-        contacts.for_each(|contact| take(&contact.id, &contact.endpoint));
-    }
-
     /// Adds a contact behind the others, unless 20 are there.
     pub(crate) fn push(&mut self, id: &Id, endpoint: &Endpoint) {
         if let Some(place) = self.contacts.get_mut(self.len) {
@@ -45,8 +55,20 @@ impl Closest {
         }
     }
 
-    /// Merges two answers about the same target into its `k` closest. An id in both is
-    /// taken from `self`.
+    /// The same in the order of their distance to `target`, nearest first.
+    #[must_use]
+    pub fn sorted(mut self, target: &Id) -> Self {
+        let aim = target.prefix();
+        self.contacts[..self.len].sort_unstable_by(|left, right| {
+            // Mostly the first bits tell.
+            let near = (left.id.prefix() ^ aim).cmp(&(right.id.prefix() ^ aim));
+            near.then_with(|| left.id.distance(target).cmp(&right.id.distance(target)))
+        });
+        self
+    }
+
+    /// Merges two answers about the same target, both sorted, into its `k` closest, nearest
+    /// first. An id in both is taken from `self`.
     #[must_use]
     pub fn merge(&self, other: &Self, target: &Id, k: usize) -> Self {
         let (mut left, mut right) = (self.as_slice(), other.as_slice());
@@ -67,5 +89,11 @@ impl Closest {
             *next = &next[1..];
         }
         out
+    }
+}
+
+impl Hear for Closest {
+    fn hear<'c, C: Told + 'c>(&mut self, contacts: impl Iterator<Item = &'c C>) {
+        contacts.for_each(|contact| self.push(contact.id(), contact.endpoint()));
     }
 }

@@ -2,6 +2,7 @@
 
 use kdht_wire::{Contact, Endpoint, Id};
 
+use crate::closest::Told;
 use crate::time::Nanos;
 
 /// Failures in a row after which a contact is stale.
@@ -56,6 +57,16 @@ pub struct Peer {
 }
 
 const _: () = assert!(size_of::<Peer>() == 68);
+
+impl Told for Peer {
+    fn id(&self) -> &Id {
+        &self.id
+    }
+
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+}
 
 impl Peer {
     /// A contact that was heard of just now and has not answered yet.

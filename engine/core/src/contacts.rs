@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use kdht_wire::{Contact, Endpoint, Id};
 
-use crate::closest::Closest;
+use crate::closest::{Closest, Hear};
 use crate::config::Config;
 use crate::contact::{Answer, Liveness, Peer};
 use crate::groups::Caps;
@@ -111,24 +111,18 @@ impl Contacts {
         }
     }
 
-    /// As [`Table::closest`], one after another.
-    pub(crate) fn each_closest(
-        &self,
-        target: &Id,
-        k: usize,
-        asker: &Id,
-        take: impl FnMut(&Id, &Endpoint),
-    ) {
+    /// Tells those of [`Table::closest`].
+    pub(crate) fn tell_closest(&self, target: &Id, k: usize, asker: &Id, to: &mut impl Hear) {
         match self {
-            Self::Buckets(table) => table.each_closest(target, k, asker, take),
-            Self::Wide(table) => table.wide.each_closest(target, k, asker, take),
+            Self::Buckets(table) => table.tell_closest(target, k, asker, to),
+            Self::Wide(table) => table.wide.tell_closest(target, k, asker, to),
         }
     }
 
     pub(crate) fn candidates(&self, target: &Id, k: usize) -> Closest {
         match self {
             Self::Buckets(table) => table.candidates(target, k),
-            Self::Wide(table) => table.wide.closest(target, k, &Id::ZERO),
+            Self::Wide(table) => table.wide.closest(target, k, &Id::ZERO).sorted(target),
         }
     }
 

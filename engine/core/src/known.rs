@@ -2,7 +2,7 @@
 
 use kdht_wire::{Endpoint, Flags, Id};
 
-use crate::closest::Closest;
+use crate::closest::{Closest, Hear};
 use crate::contacts::Contacts;
 use crate::sharding::Sharding;
 
@@ -17,15 +17,15 @@ pub(crate) struct Known<'a> {
 }
 
 impl Known<'_> {
-    /// Calls `take` with the closest contacts to tell an asker about, nearest first: of the
-    /// families that its flags want, or of its own if they want none.
-    pub(crate) fn each_closest_for(
+    /// Tells the closest contacts to tell an asker about, in any order: of the families that its
+    /// flags want, or of its own if they want none.
+    pub(crate) fn tell_closest_for(
         &self,
         target: &Id,
         flags: Flags,
         asker: &Endpoint,
         asker_id: &Id,
-        take: impl FnMut(&Id, &Endpoint),
+        to: &mut impl Hear,
     ) {
         let default = !flags.has(Flags::WANT4.with(Flags::WANT6));
         let want4 = flags.has(Flags::WANT4) || default && asker.is_v4();
@@ -34,27 +34,41 @@ impl Known<'_> {
             (true, true) => {
                 let own = usize::from(!asker.is_v4());
                 let of = |family| self.closest(family, target, asker_id);
-                return of(own).merge(&of(1 - own), target, self.k).each(take);
+                let both = of(own).merge(&of(1 - own), target, self.k);
+                return to.hear(both.as_slice().iter());
             }
             (false, true) => 1,
             _ => 0,
         };
-        self.each_closest(family, target, asker_id, take);
+        self.tell_closest(family, target, asker_id, to);
     }
 
-    /// Calls `take` with the closest good contacts of one family, without `but`.
-    fn each_closest(&self, family: usize, target: &Id, but: &Id, take: impl FnMut(&Id, &Endpoint)) {
+    /// Those of [`Known::tell_closest_for`], nearest first.
+    pub(crate) fn closest_for(
+        &self,
+        target: &Id,
+        flags: Flags,
+        asker: &Endpoint,
+        asker_id: &Id,
+    ) -> Closest {
+        let mut out = Closest::empty();
+        self.tell_closest_for(target, flags, asker, asker_id, &mut out);
+        out.sorted(target)
+    }
+
+    /// Tells the closest good contacts of one family without `but`, in any order.
+    fn tell_closest(&self, family: usize, target: &Id, but: &Id, to: &mut impl Hear) {
         let table = &self.tables[family];
         match self.sharding {
-            None => table.each_closest(target, self.k, but, take),
-            Some(sharding) => sharding.each_closest(family, table, target, self.k, but, take),
+            None => table.tell_closest(target, self.k, but, to),
+            Some(sharding) => sharding.tell_closest(family, table, target, self.k, but, to),
         }
     }
 
-    /// As [`Known::each_closest`], all of them.
+    /// The closest good contacts of one family without `but`, nearest first.
     pub(crate) fn closest(&self, family: usize, target: &Id, but: &Id) -> Closest {
         let mut out = Closest::empty();
-        self.each_closest(family, target, but, |id, endpoint| out.push(id, endpoint));
-        out
+        self.tell_closest(family, target, but, &mut out);
+        out.sorted(target)
     }
 }

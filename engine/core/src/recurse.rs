@@ -5,6 +5,7 @@ use alloc::vec;
 use kdht_wire::{Fault, Head, Id, Kind, Record, ReplyBody};
 use zerocopy::byteorder::little_endian::U16;
 
+use crate::closest::Hear;
 use crate::command::{Outcome, Stored};
 use crate::counters::Refusal;
 use crate::node::Node;
@@ -93,7 +94,7 @@ impl Node {
                 let tell_total = kind == Kind::FindNode;
                 self.reply(now, &asked, kind, out, |emit, observed| {
                     emit_contacts(emit, observed, tell_total, |telling| {
-                        closest.each(|id, endpoint| telling.tell(id, endpoint));
+                        telling.hear(closest.as_slice().iter());
                     });
                 });
             }

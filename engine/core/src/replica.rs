@@ -3,57 +3,47 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use kdht_wire::{Contact, Endpoint, Id};
+use kdht_wire::{Contact, Id};
 
 use crate::bucket::MEMBERS_MAX;
-use crate::closest::Closest;
+use crate::closest::{Closest, Hear};
 use crate::contact::Liveness;
 use crate::groups::{Group, GroupCounts};
-use crate::window::{Run, Runs, Sorted, closest_of, find};
-
-/// A member of the table, as its owner last told of it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Entry {
-    pub(crate) contact: Contact,
-    pub(crate) liveness: Liveness,
-}
-
-impl Sorted for Entry {
-    fn id(&self) -> &Id {
-        &self.contact.id
-    }
-}
+use crate::window::{Run, Runs, closest_of, find};
 
 /// Every member of one family's table, whichever shard owns it, sorted by id. What a shard
 /// owns itself changes at once, the rest as soon as the owner's notes arrive.
 ///
-/// 52 bytes a member, and no more members than the owners hold. A change costs O(members)
+/// 49 bytes a member, and no more members than the owners hold. A change costs O(members)
 /// at worst: a move of some kilobytes.
 #[derive(Debug, Default)]
 pub(crate) struct Replica {
     /// The first 64 bits of each one's id.
     prefixes: Vec<u64>,
-    entries: Vec<Entry>,
+    contacts: Vec<Contact>,
+    /// How far each is to be believed, as its owner last told.
+    livenesses: Vec<Liveness>,
     groups: GroupCounts,
 }
 
 impl Replica {
     /// Takes in that `contact` is a member. Whether that is news.
     pub(crate) fn stand(&mut self, contact: &Contact, liveness: Liveness) -> bool {
-        let entry = Entry { contact: *contact, liveness };
         match self.place(&contact.id) {
             Ok(at) => {
-                let old = core::mem::replace(&mut self.entries[at], entry);
-                if old.contact.endpoint != contact.endpoint {
-                    self.groups.remove(Group::of(&old.contact.endpoint));
+                let old = core::mem::replace(&mut self.contacts[at], *contact);
+                if old.endpoint != contact.endpoint {
+                    self.groups.remove(Group::of(&old.endpoint));
                     self.groups.add(Group::of(&contact.endpoint));
                 }
-                old != entry
+                let before = core::mem::replace(&mut self.livenesses[at], liveness);
+                (old, before) != (*contact, liveness)
             }
             Err(at) => {
                 self.prefixes.insert(at, contact.id.prefix());
-                self.entries.insert(at, entry);
-                if self.groups.is_outgrown_by(self.entries.len()) {
+                self.contacts.insert(at, *contact);
+                self.livenesses.insert(at, liveness);
+                if self.groups.is_outgrown_by(self.contacts.len()) {
                     self.count_groups();
                 } else {
                     self.groups.add(Group::of(&contact.endpoint));
@@ -67,22 +57,32 @@ impl Replica {
     pub(crate) fn remove(&mut self, id: &Id) {
         if let Ok(at) = self.place(id) {
             self.prefixes.remove(at);
-            let gone = self.entries.remove(at);
-            self.groups.remove(Group::of(&gone.contact.endpoint));
+            self.livenesses.remove(at);
+            let gone = self.contacts.remove(at);
+            self.groups.remove(Group::of(&gone.endpoint));
         }
     }
 
     /// Forgets every member that is not `kept`.
     pub(crate) fn retain(&mut self, mut kept: impl FnMut(&Id) -> bool) {
-        self.entries.retain(|entry| kept(&entry.contact.id));
-        self.prefixes.clear();
-        self.prefixes.extend(self.entries.iter().map(|entry| entry.contact.id.prefix()));
+        let mut left = 0;
+        for at in 0..self.contacts.len() {
+            if kept(&self.contacts[at].id) {
+                self.prefixes[left] = self.prefixes[at];
+                self.contacts[left] = self.contacts[at];
+                self.livenesses[left] = self.livenesses[at];
+                left += 1;
+            }
+        }
+        self.prefixes.truncate(left);
+        self.contacts.truncate(left);
+        self.livenesses.truncate(left);
         self.count_groups();
     }
 
     fn count_groups(&mut self) {
-        let groups = self.entries.iter().map(|entry| Group::of(&entry.contact.endpoint));
-        self.groups.rebuild(self.entries.len(), groups);
+        let groups = self.contacts.iter().map(|contact| Group::of(&contact.endpoint));
+        self.groups.rebuild(self.contacts.len(), groups);
     }
 
     /// How many `wanted` members are of the IP group. O(members) where there may be any.
@@ -90,16 +90,16 @@ impl Replica {
         if self.groups.at_most(group) == 0 {
             return 0;
         }
-        let of_group = |e: &&Entry| Group::of(&e.contact.endpoint) == group;
-        self.entries.iter().filter(of_group).filter(|e| wanted(&e.contact.id)).count()
+        let of_group = |contact: &&Contact| Group::of(&contact.endpoint) == group;
+        self.contacts.iter().filter(of_group).filter(|contact| wanted(&contact.id)).count()
     }
 
     /// The lowest class of ids (by the bits that they share with `own`) of which less than
     /// `k` verified members are closer.
     pub(crate) fn neighbourhood(&self, own: &Id, k: usize) -> u8 {
-        let nearest = self.nearest(own, k, |entry| entry.liveness != Liveness::Unverified);
-        let last = nearest.as_slice().get(k.wrapping_sub(1));
-        last.map_or(0, |contact| contact.id.shared_prefix(own))
+        let nearest = self.nearest(own, k, |liveness| *liveness != Liveness::Unverified);
+        let shared = nearest.as_slice().iter().map(|contact| contact.id.shared_prefix(own));
+        if shared.len() < k { 0 } else { shared.min().unwrap_or(0) }
     }
 
     /// The first member with an id from `low` to `high` that is `wanted`.
@@ -109,91 +109,91 @@ impl Replica {
         high: &Id,
         wanted: impl Fn(&Id) -> bool,
     ) -> Option<Contact> {
-        let from = self.entries.partition_point(|entry| entry.contact.id < *low);
-        let between = self.entries[from..].iter().take_while(|e| e.contact.id <= *high);
-        between.map(|entry| entry.contact).find(|contact| wanted(&contact.id))
+        let from = self.contacts.partition_point(|contact| contact.id < *low);
+        let mut between = self.contacts[from..].iter().take_while(|contact| contact.id <= *high);
+        between.find(|contact| wanted(&contact.id)).copied()
     }
 
-    /// As [`Table::closest`](crate::Table::closest), of the whole table and one after another.
-    pub(crate) fn each_closest(
-        &self,
-        target: &Id,
-        k: usize,
-        asker: &Id,
-        take: impl FnMut(&Id, &Endpoint),
-    ) {
-        self.each_nearest(target, k, asker, |entry| entry.liveness == Liveness::Good, take);
+    /// Tells those of [`Table::closest`](crate::Table::closest), of the whole table.
+    pub(crate) fn tell_closest(&self, target: &Id, k: usize, asker: &Id, to: &mut impl Hear) {
+        self.tell_nearest(target, k, asker, |liveness| *liveness == Liveness::Good, to);
     }
 
     /// As [`Table::candidates`](crate::Table::candidates), of the whole table.
     pub(crate) fn candidates(&self, target: &Id, k: usize) -> Closest {
-        let is_fresh = |e: &Entry| matches!(e.liveness, Liveness::Good | Liveness::Doubtful);
+        let is_fresh = |of: &Liveness| matches!(of, Liveness::Good | Liveness::Doubtful);
         let fresh = self.nearest(target, k, is_fresh);
-        if !fresh.as_slice().is_empty() { fresh } else { self.nearest(target, k, |_| true) }
+        let is_known = !fresh.as_slice().is_empty();
+        let all = if is_known { fresh } else { self.nearest(target, k, |_| true) };
+        all.sorted(target)
     }
 
-    /// The member with this id.
-    pub(crate) fn entry(&self, id: &Id) -> Option<&Entry> {
-        self.place(id).ok().map(|at| &self.entries[at])
+    /// The member with this id, and how far it is to be believed.
+    pub(crate) fn member(&self, id: &Id) -> Option<(&Contact, Liveness)> {
+        self.place(id).ok().map(|at| (&self.contacts[at], self.livenesses[at]))
     }
 
-    /// Members in all, by id.
-    pub(crate) fn entries(&self) -> &[Entry] {
-        &self.entries
+    /// Members in all, sorted by id.
+    pub(crate) fn members(&self) -> &[Contact] {
+        &self.contacts
     }
 
-    /// The `k` (at most 20) members nearest to `target` that are `wanted`, nearest first.
+    /// How many of them may be told to others. O(members).
+    pub(crate) fn good_count(&self) -> usize {
+        self.livenesses.iter().filter(|liveness| **liveness == Liveness::Good).count()
+    }
+
+    /// The `k` (at most 20) members nearest to `target` that are `wanted`, in any order.
     pub(crate) fn nearest(
         &self,
         target: &Id,
         k: usize,
-        wanted: impl Fn(&Entry) -> bool,
+        wanted: impl Fn(&Liveness) -> bool,
     ) -> Closest {
         let mut out = Closest::empty();
-        self.each_nearest(target, k, &Id::ZERO, wanted, |id, endpoint| out.push(id, endpoint));
+        self.tell_nearest(target, k, &Id::ZERO, wanted, &mut out);
         out
     }
 
-    /// As [`Replica::nearest`], without `but` and one after another.
-    fn each_nearest(
+    /// Tells those of [`Replica::nearest`] without `but`, in any order.
+    fn tell_nearest(
         &self,
         target: &Id,
         k: usize,
         but: &Id,
-        wanted: impl Fn(&Entry) -> bool,
-        mut take: impl FnMut(&Id, &Endpoint),
+        wanted: impl Fn(&Liveness) -> bool,
+        to: &mut impl Hear,
     ) {
         let k = k.min(MEMBERS_MAX);
-        let tell = |entry: &Entry| take(&entry.contact.id, &entry.contact.endpoint);
-        if let Err(told) = closest_of(self, target, but, k, &wanted, tell) {
-            let wanted = |entry: &Entry| entry.contact.id != *but && wanted(entry);
-            self.halved(target, k, wanted).each_from(told, take);
+        if let Err(told) = closest_of(self, target, but, k, &wanted, to) {
+            let wanted = |at: usize| self.contacts[at].id != *but && wanted(&self.livenesses[at]);
+            to.hear(self.halved(target, k, wanted).as_slice().iter().skip(told));
         }
     }
 
-    /// As [`Replica::nearest`], whatever the ids.
+    /// As [`Replica::nearest`], nearest first and whatever the ids; members by their places.
     ///
     /// Halves the sorted range at each bit in which the ids in it differ, the nearer half
     /// first. Cost: O(k · log members), and the members in between that are not wanted.
-    fn halved(&self, target: &Id, k: usize, wanted: impl Fn(&Entry) -> bool) -> Closest {
+    fn halved(&self, target: &Id, k: usize, wanted: impl Fn(usize) -> bool) -> Closest {
         let mut out = Closest::empty();
         // One range is taken and at most two are put back, which differ a bit deeper.
         let mut waiting: [Range<usize>; 162] = [const { 0..0 }; 162];
-        let mut count = usize::from(!self.entries.is_empty());
-        waiting[0] = 0..self.entries.len();
+        let mut count = usize::from(!self.contacts.is_empty());
+        waiting[0] = 0..self.contacts.len();
         while count > 0 && out.as_slice().len() < k {
             count -= 1;
             let Range { start, end } = waiting[count].clone();
-            let (first, last) = (&self.entries[start], &self.entries[end - 1]);
+            let (first, last) = (&self.contacts[start], &self.contacts[end - 1]);
             if start + 1 == end {
-                if wanted(first) {
-                    out.push(&first.contact.id, &first.contact.endpoint);
+                if wanted(start) {
+                    out.push(&first.id, &first.endpoint);
                 }
                 continue;
             }
             // Ids are unique, so that the first and the last differ.
-            let bit = first.contact.id.shared_prefix(&last.contact.id);
-            let zeros = self.entries[start..end].partition_point(|e| !e.contact.id.bit(bit));
+            let bit = first.id.shared_prefix(&last.id);
+            let zeros = self.contacts[start..end].partition_point(|c| !c.id.bit(bit));
             let halves = [start..start + zeros, start + zeros..end];
             let near = usize::from(target.bit(bit));
             for half in [1 - near, near] {
@@ -205,21 +205,23 @@ impl Replica {
     }
 
     fn place(&self, id: &Id) -> Result<usize, usize> {
-        find(&self.prefixes, &self.entries, id)
+        find(&self.prefixes, &self.contacts, id)
     }
 }
 
 /// One run.
 impl Runs for Replica {
-    type Contact = Entry;
+    type Contact = Contact;
+    type Mark = Liveness;
     type At = ();
 
     fn locate(&self, _: &Id) -> Option<()> {
-        (!self.entries.is_empty()).then_some(())
+        (!self.contacts.is_empty()).then_some(())
     }
 
-    fn run(&self, (): ()) -> Run<'_, Entry> {
-        Run { prefixes: &self.prefixes, contacts: &self.entries, is_clean: false }
+    fn run(&self, (): ()) -> Run<'_, Contact, Liveness> {
+        let Self { prefixes, contacts, livenesses, .. } = self;
+        Run { prefixes, contacts, marks: livenesses, is_clean: false }
     }
 
     fn before(&self, (): ()) -> Option<()> {
@@ -266,7 +268,8 @@ mod tests {
                 let mut good: Vec<Id> = model.iter().filter(|m| m.1).map(|m| m.0).collect();
                 good.sort_by_key(|id| id.distance(&target));
                 good.truncate(k);
-                let nearest = replica.nearest(&target, k, |e| e.liveness == Liveness::Good);
+                let nearest =
+                    replica.nearest(&target, k, |of| *of == Liveness::Good).sorted(&target);
                 let ids: Vec<Id> = nearest.as_slice().iter().map(|c| c.id).collect();
                 assert_eq!(ids, good, "seed {seed}, k {k}");
             }

@@ -8,6 +8,7 @@ use kdht_wire::{
 };
 use zerocopy::byteorder::little_endian::{U16, U32, U64};
 
+use crate::closest::{Hear, Told};
 use crate::command::Value;
 use crate::counters::Refusal;
 use crate::known::Known;
@@ -390,8 +391,13 @@ impl Node {
         replier.reply(now, asked, kind, out, |emit, observed| {
             let (head, peer) = (asked.head, &asked.route.peer);
             emit_contacts(emit, observed, kind == Kind::FindNode, |telling| {
-                let tell = |id: &Id, endpoint: &Endpoint| telling.tell(id, endpoint);
-                known.each_closest_for(&head.target, head.flags(), peer, &head.sender, tell);
+                let (target, flags, asker) = (&head.target, head.flags(), &head.sender);
+                if telling.places.len() < k {
+                    // Those that fit are to be the nearest of them.
+                    telling.hear(known.closest_for(target, flags, peer, asker).as_slice().iter());
+                } else {
+                    known.tell_closest_for(target, flags, peer, asker, telling);
+                }
             });
         });
     }
@@ -463,8 +469,7 @@ impl Replier<'_> {
     }
 }
 
-/// Lays out as many of the contacts as fit that `each` tells, at most 20, by calls of what
-/// [`Telling`] is.
+/// Lays out as many as fit of the contacts, at most 20, that `each` tells.
 pub(crate) fn emit_contacts(
     emit: &mut Emit<'_, '_>,
     observed: Endpoint,
@@ -475,11 +480,11 @@ pub(crate) fn emit_contacts(
     let (mut known, mut is_cut) = (0, false);
     emit.contacts(|places| {
         let free = places.len();
-        let mut telling = Telling { places: places.iter_mut(), known: 0 };
+        let mut telling = Telling { places, known: 0 };
         each(&mut telling);
-        known = telling.known;
-        is_cut = usize::from(known) > free;
-        usize::from(known).min(free)
+        known = u16::try_from(telling.known).unwrap_or(u16::MAX);
+        is_cut = telling.known > free;
+        telling.known.min(free)
     });
     if tell_total {
         emit.total(known);
@@ -491,18 +496,26 @@ pub(crate) fn emit_contacts(
 
 /// The contacts of a reply while they are laid out.
 pub(crate) struct Telling<'a> {
-    places: core::slice::IterMut<'a, Contact>,
+    places: &'a mut [Contact],
     /// How many there would be if all fitted.
-    known: u16,
+    known: usize,
 }
 
-impl Telling<'_> {
+impl Hear for Telling<'_> {
     #[inline]
-    pub(crate) fn tell(&mut self, id: &Id, endpoint: &Endpoint) {
-        self.known += 1;
-        if let Some(place) = self.places.next() {
-            (place.id, place.endpoint, place.flags) = (*id, *endpoint, U16::ZERO);
+    fn hear<'c, C: Told + 'c>(&mut self, contacts: impl Iterator<Item = &'c C>) {
+        // Counted apart: in `self` it might be what is written to.
+        let mut known = self.known;
+        for contact in contacts {
+            if let Some(place) = self.places.get_mut(known) {
+                // Part by part: put together apart first, they would be written twice.
+                place.id = *contact.id();
+                place.endpoint = *contact.endpoint();
+                place.flags = U16::ZERO;
+            }
+            known += 1;
         }
+        self.known = known;
     }
 }
 

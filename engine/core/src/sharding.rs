@@ -14,14 +14,14 @@ use kdht_wire::{Contact, Endpoint, Flags, HEAD_LEN, ID_LEN, Id, Kind, MAGIC, TAR
 use siphasher::sip::SipHasher13;
 
 use crate::cells::{Cells, WholeAnswer};
-use crate::closest::Closest;
+use crate::closest::{Closest, Hear};
 use crate::contact::{Answer, Liveness};
 use crate::contacts::{Changed, Contacts, TableKind};
 use crate::groups::Group;
 use crate::node::Node;
 use crate::note::{Addressee, Note, owner_of};
 use crate::outbox::Outbox;
-use crate::replica::{Entry, Replica};
+use crate::replica::Replica;
 use crate::sharding::wide::Division;
 use crate::spread::{Home, Spread};
 use crate::table::{Change, Elsewhere};
@@ -86,15 +86,15 @@ impl Sharding {
         Some(self.owner(id)).filter(|owner| *owner != self.shard)
     }
 
-    /// As [`Contacts::each_closest`] of the whole table, as far as this shard knows it.
-    pub(crate) fn each_closest(
+    /// As [`Contacts::tell_closest`] of the whole table, as far as this shard knows it.
+    pub(crate) fn tell_closest(
         &self,
         family: usize,
         own_part: &Contacts,
         target: &Id,
         k: usize,
         asker: &Id,
-        take: impl FnMut(&Id, &Endpoint),
+        to: &mut impl Hear,
     ) {
         let told = &self.replicas[family];
         let whole = match &self.divisions[family] {
@@ -103,13 +103,14 @@ impl Sharding {
             Some(division) => division.cells.whole_answer(target, self.shard),
         };
         match whole {
-            WholeAnswer::Owned => own_part.each_closest(target, k, asker, take),
-            WholeAnswer::Told => told.each_closest(target, k, asker, take),
+            WholeAnswer::Owned => own_part.tell_closest(target, k, asker, to),
+            WholeAnswer::Told => told.tell_closest(target, k, asker, to),
             WholeAnswer::Both => {
                 let (mut owned, mut others) = (Closest::empty(), Closest::empty());
-                own_part.each_closest(target, k, asker, |id, at| owned.push(id, at));
-                told.each_closest(target, k, asker, |id, at| others.push(id, at));
-                owned.merge(&others, target, k).each(take);
+                own_part.tell_closest(target, k, asker, &mut owned);
+                told.tell_closest(target, k, asker, &mut others);
+                let (owned, others) = (owned.sorted(target), others.sorted(target));
+                to.hear(owned.merge(&others, target, k).as_slice().iter());
             }
         }
     }
@@ -283,7 +284,7 @@ impl Node {
             }
             Note::Standing(contact, liveness) => {
                 let replica = &mut sharding.replicas[family_of(&contact.endpoint)];
-                let before = replica.entry(&contact.id).map(|entry| entry.liveness);
+                let before = replica.member(&contact.id).map(|(_, liveness)| liveness);
                 replica.stand(&contact, liveness);
                 let was_verified = before.is_some_and(|before| before != Liveness::Unverified);
                 if !was_verified && liveness == Liveness::Good {
@@ -423,8 +424,8 @@ impl Node {
             return targets;
         };
         for replica in &sharding.replicas {
-            let shared = |entry: &Entry| self.id.shared_prefix(&entry.contact.id);
-            let nearest = replica.entries().iter().map(shared).max().unwrap_or(0);
+            let shared = |contact: &Contact| self.id.shared_prefix(&contact.id);
+            let nearest = replica.members().iter().map(shared).max().unwrap_or(0);
             for class in 0..nearest.min(u8::try_from(max).unwrap_or(u8::MAX)) {
                 let mut target = self.rng.id();
                 for bit in 0..=class {
@@ -438,10 +439,9 @@ impl Node {
 
     /// Contacts that may be told to others, whichever shard owns them.
     pub(crate) fn good_count(&self) -> usize {
-        let is_good = |entry: &&Entry| entry.liveness == Liveness::Good;
         let own = || self.tables.iter().map(|table| table.fill().good).sum::<usize>();
         let Some(sharding) = &self.sharding else { return own() };
-        let told = sharding.replicas.iter().flat_map(Replica::entries).filter(is_good).count();
+        let told = sharding.replicas.iter().map(Replica::good_count).sum::<usize>();
         // The replica of a wide table is what other shards told.
         told + sharding.divisions[0].as_ref().map_or(0, |_| own())
     }
@@ -452,8 +452,9 @@ impl Node {
         let family = family_of(&contact.endpoint);
         let own = self.tables[family].liveness(contact);
         own.or_else(|| {
-            let entry = self.sharding.as_ref()?.replicas[family].entry(&contact.id)?;
-            (entry.contact.endpoint == contact.endpoint).then_some(entry.liveness)
+            let replica = &self.sharding.as_ref()?.replicas[family];
+            let (known, liveness) = replica.member(&contact.id)?;
+            (known.endpoint == contact.endpoint).then_some(liveness)
         })
     }
 

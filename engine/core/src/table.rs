@@ -17,7 +17,7 @@ use alloc::vec::Vec;
 use kdht_wire::{Contact, Endpoint, Id};
 
 use crate::bucket::{Bucket, MEMBERS_MAX, REPLACEMENTS_MAX};
-use crate::closest::Closest;
+use crate::closest::{Closest, Hear};
 use crate::contact::{Answer, Peer, STALE_FAILURES};
 use crate::groups::{Caps, Group, GroupCounts};
 use crate::time::Nanos;
@@ -220,36 +220,32 @@ impl Table {
         }
     }
 
-    /// The `k` (at most 20) good contacts nearest to `target`, nearest first, without
-    /// `asker`. Fewer only if fewer are known. Never the own id.
+    /// The `k` (at most 20) good contacts nearest to `target`, in any order, without `asker`.
+    /// Fewer only if fewer are known. Never the own id.
     ///
     /// Visits buckets in the order of their distance. Cost: O(k + buckets visited · log).
     #[must_use]
     pub fn closest(&self, target: &Id, k: usize, asker: &Id) -> Closest {
         let mut out = Closest::empty();
-        self.each_closest(target, k, asker, |id, endpoint| out.push(id, endpoint));
+        self.tell_closest(target, k, asker, &mut out);
         out
     }
 
-    /// As [`Table::closest`], one after another.
-    pub(crate) fn each_closest(
-        &self,
-        target: &Id,
-        k: usize,
-        asker: &Id,
-        take: impl FnMut(&Id, &Endpoint),
-    ) {
-        self.each_nearest(target, k, |peer| peer.is_good() && peer.id != *asker, take);
+    /// Tells those of [`Table::closest`].
+    pub(crate) fn tell_closest(&self, target: &Id, k: usize, asker: &Id, to: &mut impl Hear) {
+        self.tell_nearest(target, k, |peer| peer.is_good() && peer.id != *asker, to);
     }
 
-    /// As [`Table::closest`], but of every verified contact not stale, for lookups to begin
-    /// with; of all others if there is none, as after an outage of our own. Whoever never
+    /// As [`Table::closest`], nearest first, but of every verified contact not stale, for lookups
+    /// to begin with; of all others if there is none, as after an outage of our own. Whoever never
     /// answered is pinged first: its address may be a victim's.
     #[must_use]
     pub fn candidates(&self, target: &Id, k: usize) -> Closest {
         let is_fresh = |peer: &Peer| peer.verified && peer.failures < STALE_FAILURES;
         let fresh = self.nearest(target, k, is_fresh);
-        if !fresh.as_slice().is_empty() { fresh } else { self.nearest(target, k, |_| true) }
+        let is_known = !fresh.as_slice().is_empty();
+        let all = if is_known { fresh } else { self.nearest(target, k, |_| true) };
+        all.sorted(target)
     }
 
     /// The contact with this id, member or replacement.

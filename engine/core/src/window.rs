@@ -2,41 +2,37 @@
 //!
 //! Ids that share their first bits with the target lie side by side, and each of them is
 //! closer than any other. So the closest k are in the window of ids that share as many bits
-//! with the target as k of them do; and all in the window are put in order at once. How many
-//! bits that may be is guessed from how dense ids lie around the target.
-
-use core::cmp::Ordering;
+//! with the target as k of them do; and of all in the window the nearest are picked at once.
+//! How many bits that may be is guessed from how dense ids lie around the target.
 
 use kdht_wire::Id;
 
-use crate::order::{ORDER_MAX, Order};
+use crate::closest::{Hear, Told};
+use crate::few::{FEW_MAX, Few, numbers_of};
 
 /// Most windows for one answer.
 const FILLS_MAX: usize = 64;
 /// Most runs of a window.
 const RUNS_MAX: usize = 3;
 
-const NO_STARTS: [usize; RUNS_MAX] = [0, ORDER_MAX, ORDER_MAX];
-
-/// What lies sorted by id.
-pub(crate) trait Sorted {
-    fn id(&self) -> &Id;
-}
+const NO_STARTS: [usize; RUNS_MAX] = [0, FEW_MAX, FEW_MAX];
 
 /// Contacts that lie side by side, sorted by id.
 #[derive(Debug)]
-pub(crate) struct Run<'a, T> {
+pub(crate) struct Run<'a, T, M> {
     /// The first 64 bits of each one's id.
     pub(crate) prefixes: &'a [u64],
     /// As many.
     pub(crate) contacts: &'a [T],
+    /// As many: what tells whether each is wanted.
+    pub(crate) marks: &'a [M],
     /// Whether all are known to be wanted.
     pub(crate) is_clean: bool,
 }
 
 /// Where the contact with this id is among sorted ones, or would be; `prefixes` are the first
 /// 64 bits of their ids. O(log contacts), and of those that share 64 bits with it, each once.
-pub(crate) fn find<T: Sorted>(prefixes: &[u64], contacts: &[T], id: &Id) -> Result<usize, usize> {
+pub(crate) fn find<T: Told>(prefixes: &[u64], contacts: &[T], id: &Id) -> Result<usize, usize> {
     let prefix = id.prefix();
     let lower = prefixes.partition_point(|other| *other < prefix);
     let same = prefixes[lower..].iter().take_while(|other| **other == prefix).count();
@@ -46,23 +42,25 @@ pub(crate) fn find<T: Sorted>(prefixes: &[u64], contacts: &[T], id: &Id) -> Resu
 
 /// Contacts sorted by id, in one run or in several.
 pub(crate) trait Runs {
-    type Contact: Sorted;
+    type Contact: Told;
+    /// What tells whether a contact is wanted.
+    type Mark;
     /// Where a run is.
     type At: Copy;
 
     /// The run in which `id` is, or would be; none if there are no contacts.
     fn locate(&self, id: &Id) -> Option<Self::At>;
-    fn run(&self, at: Self::At) -> Run<'_, Self::Contact>;
+    fn run(&self, at: Self::At) -> Run<'_, Self::Contact, Self::Mark>;
     /// The run of the next lower ids, which is not empty.
     fn before(&self, at: Self::At) -> Option<Self::At>;
     /// The run of the next higher ids, which is not empty.
     fn after(&self, at: Self::At) -> Option<Self::At>;
 }
 
-/// Calls `take` with the `k` contacts nearest to `target` that are `wanted` and not `but`,
-/// nearest first. If there are more than 64 where the windows would have to be (with 63
-/// bits in common, or most of them unwanted), or they lie in more than 3 runs, it ends early
-/// and the error is how many it called `take` for: the nearest ones.
+/// Tells the `k` contacts nearest to `target` that are `wanted` and not `but`, in
+/// any order. If there are more than 64 where the windows would have to be (with 63 bits in
+/// common, or most of them unwanted), or they lie in more than 3 runs, it ends early and the
+/// error is how many it told: the nearest ones.
 ///
 /// Where ids that share d + 1 bits with the target are too few and those that share d too
 /// many for one window, the rest of the answer is among those that share exactly d; they are
@@ -70,13 +68,13 @@ pub(crate) trait Runs {
 ///
 /// Cost: O(k + log contacts) where ids are as hashes or k-buckets have them. With ids chosen
 /// to be in the way at most 64 windows are tried.
-pub(crate) fn closest_of<'a, R: Runs>(
-    runs: &'a R,
+pub(crate) fn closest_of<R: Runs>(
+    runs: &R,
     target: &Id,
     but: &Id,
     k: usize,
-    wanted: impl Fn(&R::Contact) -> bool,
-    mut take: impl FnMut(&'a R::Contact),
+    wanted: impl Fn(&R::Mark) -> bool,
+    to: &mut impl Hear,
 ) -> Result<(), usize> {
     let mut left = k;
     let Some(mut at) = runs.locate(target).filter(|_| k > 0) else { return Ok(()) };
@@ -95,14 +93,11 @@ pub(crate) fn closest_of<'a, R: Runs>(
             }
             continue;
         }
-        let is_enough = match window.order.wanted().cmp(&left) {
-            Ordering::Greater => true,
-            // A bucket may have just as many.
-            Ordering::Equal => !window.order.has(but.prefix()),
-            Ordering::Less => false,
-        };
-        if is_enough || shared == least {
-            window.tell(&aim, but, &mut left, &mut take);
+        if (but.prefix() ^ aim.prefix()).leading_zeros() >= shared {
+            window.strike(but);
+        }
+        if window.few.wanted() >= left || shared == least {
+            left -= window.tell(&aim, left, to);
             // Of those beyond `least` others have been told, unless they are all.
             return if left == 0 || least == 0 { Ok(()) } else { Err(k - left) };
         }
@@ -110,7 +105,7 @@ pub(crate) fn closest_of<'a, R: Runs>(
             shared -= 1;
             continue;
         }
-        window.tell(&aim, but, &mut left, &mut take);
+        left -= window.tell(&aim, left, to);
         let Ok(bit) = u8::try_from(shared - 1) else { break };
         aim = aim.with_bit(bit, !aim.bit(bit));
         (least, too_many) = (shared, None);
@@ -121,18 +116,19 @@ pub(crate) fn closest_of<'a, R: Runs>(
     if left == 0 { Ok(()) } else { Err(k - left) }
 }
 
-/// Bits that are shared with `aim` by about `need` ids, or up to twice as many, as far as
-/// the `prefixes` around it tell.
+/// How many bits at least `need` of the ids with these `prefixes` share with `aim`, or about as
+/// many: of few ids it is guessed from how dense they are, since others lie beyond them.
 fn shared_around(prefixes: &[u64], aim: u64, need: usize) -> u32 {
-    let around = if prefixes.len() <= ORDER_MAX {
-        prefixes
-    } else {
+    if prefixes.len() > FEW_MAX {
         let place = prefixes.partition_point(|prefix| *prefix < aim);
-        let from = place.saturating_sub(ORDER_MAX / 2).min(prefixes.len() - ORDER_MAX);
-        &prefixes[from..from + ORDER_MAX]
-    };
-    let [first, .., last] = around else { return 0 };
-    let gap = (last - first) / (around.len() as u64 - 1);
+        let (first, last) = (place.saturating_sub(need), place.min(prefixes.len() - need));
+        // Of ids side by side the outermost ones share the fewest bits.
+        let ends = prefixes[first..=last].iter().zip(&prefixes[first + need - 1..]);
+        let farthest = ends.map(|(low, high)| (low ^ aim) | (high ^ aim)).min();
+        return farthest.unwrap_or(0).leading_zeros().min(u64::BITS - 1);
+    }
+    let [first, .., last] = prefixes else { return 0 };
+    let gap = (last - first) / (prefixes.len() as u64 - 1);
     gap.saturating_mul(need as u64).leading_zeros().min(u64::BITS - 1)
 }
 
@@ -144,13 +140,12 @@ struct Window<'a, T> {
     starts: [usize; RUNS_MAX],
     count: usize,
     /// All of them, in the order of runs.
-    order: Order,
+    few: Few,
 }
 
-impl<'a, T: Sorted> Window<'a, T> {
+impl<'a, T: Told> Window<'a, T> {
     fn new(target: &Id) -> Self {
-        let order = Order::new(target, 0);
-        Self { runs: [&[]; RUNS_MAX], starts: NO_STARTS, count: 0, order }
+        Self { runs: [&[]; RUNS_MAX], starts: NO_STARTS, count: 0, few: Few::new(target, 0) }
     }
 
     /// Takes in the contacts that share `shared` bits (at most 63) with `target`. Whether
@@ -161,14 +156,16 @@ impl<'a, T: Sorted> Window<'a, T> {
         at: R::At,
         target: &Id,
         shared: u32,
-        wanted: &impl Fn(&T) -> bool,
+        wanted: &impl Fn(&R::Mark) -> bool,
     ) -> bool {
         (self.count, self.starts) = (0, NO_STARTS);
-        self.order.restart(target, shared);
+        self.few.restart(target, shared);
         let rest = u64::MAX >> shared;
         let (lowest, highest) = (target.prefix() & !rest, target.prefix() | rest);
-        let from = |run: &Run<'_, T>| run.prefixes.partition_point(|prefix| *prefix < lowest);
-        let to = |run: &Run<'_, T>| run.prefixes.partition_point(|prefix| *prefix <= highest);
+        let from =
+            |run: &Run<'_, T, R::Mark>| run.prefixes.partition_point(|prefix| *prefix < lowest);
+        let to =
+            |run: &Run<'_, T, R::Mark>| run.prefixes.partition_point(|prefix| *prefix <= highest);
         let run = runs.run(at);
         let (first, end) = (from(&run), to(&run));
         if !self.add(&run, first, end, wanted) {
@@ -195,12 +192,12 @@ impl<'a, T: Sorted> Window<'a, T> {
         true
     }
 
-    fn add(
+    fn add<M>(
         &mut self,
-        run: &Run<'a, T>,
+        run: &Run<'a, T, M>,
         first: usize,
         end: usize,
-        wanted: &impl Fn(&T) -> bool,
+        wanted: &impl Fn(&M) -> bool,
     ) -> bool {
         if first == end {
             return true;
@@ -208,43 +205,50 @@ impl<'a, T: Sorted> Window<'a, T> {
         let Some(place) = self.runs.get_mut(self.count) else { return false };
         let (prefixes, contacts) = (&run.prefixes[first..end], &run.contacts[first..end]);
         *place = contacts;
-        self.starts[self.count] = self.order.len();
+        self.starts[self.count] = self.few.len();
         self.count += 1;
         if run.is_clean {
-            return self.order.add_all(prefixes);
+            return self.few.add_all(prefixes);
         }
-        let mut both = prefixes.iter().zip(contacts);
-        both.all(|(prefix, contact)| self.order.add(*prefix, wanted(contact)))
+        self.few.add_some(prefixes, run.marks[first..end].iter().map(wanted))
     }
 
-    /// Calls `take` with those that are wanted and not `but`, nearest to `aim` first, as long
-    /// as some are `left`.
-    fn tell(&self, aim: &Id, but: &Id, left: &mut usize, take: &mut impl FnMut(&'a T)) {
-        self.order.nearest(
-            aim,
-            |number| self.contact(number).map_or(&Id::ZERO, Sorted::id),
-            |number| {
-                let Some(contact) = self.contact(number) else { return false };
-                // Mostly the first bits tell that it is another.
-                if contact.id().prefix() != but.prefix() || contact.id() != but {
-                    take(contact);
-                    *left -= 1;
-                }
-                *left > 0
-            },
-        );
+    /// The contact `id` is not wanted.
+    fn strike(&mut self, id: &Id) {
+        let Self { runs, starts, few, .. } = self;
+        few.strike(id, |number| contact(runs, starts, number).map_or(&Id::ZERO, Told::id));
     }
 
-    /// The contact of a number of its order.
-    fn contact(&self, number: usize) -> Option<&'a T> {
-        // Added up, and not searched for: which run it is cannot be guessed.
-        let run = usize::from(number >= self.starts[1]) + usize::from(number >= self.starts[2]);
-        self.runs[run].get(number - self.starts[run])
+    /// Tells the `k` nearest to `aim` of those that are wanted, or all if they are fewer.
+    /// How many they are.
+    fn tell(&self, aim: &Id, k: usize, to: &mut impl Hear) -> usize {
+        let Self { runs, starts, few, .. } = self;
+        let id_of = |number| contact(runs, starts, number).map_or(&Id::ZERO, Told::id);
+        let nearest = few.nearest(aim, k, id_of);
+        for (contacts, start) in runs.iter().zip(starts).take(self.count) {
+            // The bits of the next runs are behind its last contact.
+            let own = nearest.checked_shr(u32::try_from(*start).unwrap_or(0)).unwrap_or(0);
+            to.hear(numbers_of(own).map_while(|number| contacts.get(number)));
+        }
+        few.wanted().min(k)
     }
+}
+
+/// The contact of a number, of runs whose first ones' numbers are `starts`.
+fn contact<'a, T>(
+    runs: &[&'a [T]; RUNS_MAX],
+    starts: &[usize; RUNS_MAX],
+    number: usize,
+) -> Option<&'a T> {
+    // Added up, and not searched for: which run it is cannot be guessed.
+    let run = usize::from(number >= starts[1]) + usize::from(number >= starts[2]);
+    runs[run].get(number - starts[run])
 }
 
 #[cfg(test)]
 mod tests {
+    use kdht_wire::Endpoint;
+
     use super::*;
     use crate::rng::Rng;
 
@@ -253,9 +257,22 @@ mod tests {
         is_wanted: bool,
     }
 
-    impl Sorted for Known {
+    impl Told for Known {
         fn id(&self) -> &Id {
             &self.id
+        }
+
+        fn endpoint(&self) -> &Endpoint {
+            &Endpoint::NONE
+        }
+    }
+
+    #[derive(Default)]
+    struct Heard(Vec<Id>);
+
+    impl Hear for Heard {
+        fn hear<'c, C: Told + 'c>(&mut self, contacts: impl Iterator<Item = &'c C>) {
+            self.0.extend(contacts.map(Told::id));
         }
     }
 
@@ -270,16 +287,17 @@ mod tests {
 
     impl Runs for Cut {
         type Contact = Known;
+        type Mark = Known;
         type At = usize;
 
         fn locate(&self, id: &Id) -> Option<usize> {
             Some(self.runs.partition_point(|run| run.1[0].id <= *id).saturating_sub(1))
         }
 
-        fn run(&self, at: usize) -> Run<'_, Known> {
+        fn run(&self, at: usize) -> Run<'_, Known, Known> {
             let (prefixes, contacts) = &self.runs[at];
             let is_clean = contacts.iter().all(|known| known.is_wanted);
-            Run { prefixes, contacts, is_clean }
+            Run { prefixes, contacts, marks: contacts, is_clean }
         }
 
         fn before(&self, at: usize) -> Option<usize> {
@@ -337,9 +355,9 @@ mod tests {
                 let target = [any, near, rng.id()][below(&mut rng, 3)];
                 let but = if rng.below(2) == 0 { any } else { rng.id() };
                 let k = below(&mut rng, 21);
-                let mut got = Vec::new();
+                let mut got = Heard::default();
                 let wanted = |known: &Known| known.is_wanted;
-                let told = closest_of(&cut, &target, &but, k, wanted, |known| got.push(known.id));
+                let told = closest_of(&cut, &target, &but, k, wanted, &mut got);
                 if seed % 7 < 5 {
                     asked += 1;
                     answered += usize::from(told.is_ok());
@@ -347,6 +365,8 @@ mod tests {
                 let all = cut.runs.iter().flat_map(|run| &run.1);
                 let wanted = all.filter(|known| known.is_wanted && known.id != but);
                 let mut wanted: Vec<Id> = wanted.map(|known| known.id).collect();
+                let mut got = got.0;
+                got.sort_by_key(|id| id.distance(&target));
                 wanted.sort_by_key(|id| id.distance(&target));
                 wanted.truncate(told.err().unwrap_or(k));
                 assert_eq!(got, wanted, "seed {seed}, k {k}");

@@ -85,7 +85,9 @@ fn print(message: &Message<'_>, rtt: Duration) {
         Body::PingReply(reply) => show::line(&format!("sees us at {}", reply.observed)),
         Body::Contacts { contacts, .. } => {
             show::line(&format!("{} contacts{more}", contacts.len()));
-            for contact in *contacts {
+            let mut contacts = contacts.to_vec();
+            contacts.sort_by_key(|contact| contact.id.distance(&head.target));
+            for contact in contacts {
                 show::line(&format!("{}  {}", contact.id, contact.endpoint));
             }
         }

@@ -1,49 +1,44 @@
 //! Reading the table in the order of distance.
 
-use kdht_wire::{Endpoint, Id};
+use kdht_wire::Id;
 
 use super::Table;
 use crate::bucket::{Bucket, MEMBERS_MAX};
-use crate::closest::Closest;
+use crate::closest::{Closest, Hear};
 use crate::contact::Peer;
-use crate::order::Order;
+use crate::few::{Few, numbers_of};
 
 impl Table {
     pub(super) fn nearest(&self, target: &Id, k: usize, wanted: impl Fn(&Peer) -> bool) -> Closest {
         let mut out = Closest::empty();
-        self.each_nearest(target, k, wanted, |id, endpoint| out.push(id, endpoint));
+        self.tell_nearest(target, k, wanted, &mut out);
         out
     }
 
-    /// Calls `take` with each of the `k` (at most 20) members nearest to `target` that are
-    /// `wanted`, nearest first.
-    pub(super) fn each_nearest(
+    /// Tells the `k` (at most 20) members nearest to `target` that are `wanted`, in any order.
+    pub(super) fn tell_nearest(
         &self,
         target: &Id,
         k: usize,
         wanted: impl Fn(&Peer) -> bool,
-        mut take: impl FnMut(&Id, &Endpoint),
+        to: &mut impl Hear,
     ) {
         let mut left = k.min(MEMBERS_MAX);
-        let mut order = Order::new(target, 0);
+        let mut few = Few::new(target, 0);
         by_distance(&self.buckets, 0, target, &mut |bucket| {
-            order.restart(target, u32::from(bucket.depth));
+            few.restart(target, u32::from(bucket.depth));
             let members = bucket.members.as_slice();
             for place in members {
                 let peer = self.at(*place);
                 // All places are taken.
                 let prefix = peer.map_or(0, |peer| peer.id.prefix());
-                order.add(prefix, peer.is_some_and(&wanted));
+                few.add(prefix, peer.is_some_and(&wanted));
             }
             let member = |number: usize| members.get(number).and_then(|place| self.at(*place));
             let id_of = |number| member(number).map_or(&Id::ZERO, |peer| &peer.id);
-            order.nearest(target, id_of, |number| {
-                if let Some(peer) = member(number).filter(|_| left > 0) {
-                    take(&peer.id, &peer.endpoint);
-                    left -= 1;
-                }
-                left > 0
-            });
+            let nearest = few.nearest(target, left, id_of);
+            to.hear(numbers_of(nearest).filter_map(member));
+            left -= few.wanted().min(left);
             left > 0
         });
     }

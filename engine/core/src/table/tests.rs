@@ -159,7 +159,7 @@ fn closest_returns_what_a_full_sort_would() {
             let mut sorted: Vec<Id> = good.keys().copied().filter(|id| *id != asker).collect();
             sorted.sort_by_key(|id| id.distance(&target));
             sorted.truncate(k);
-            let closest = table.closest(&target, k, &asker);
+            let closest = table.closest(&target, k, &asker).sorted(&target);
             assert_eq!(ids(&closest), sorted, "seed {seed}, k {k}");
             for contact in closest.as_slice() {
                 assert_eq!(contact.endpoint, good[&contact.id], "seed {seed}");
@@ -190,7 +190,8 @@ fn two_families_merge_to_what_a_full_sort_of_both_would_be() {
         sorted.sort_by_key(|id| id.distance(&target));
         sorted.dedup();
         sorted.truncate(k);
-        let [v4, v6] = tables.each_ref().map(|table| table.closest(&target, k, &own));
+        let [v4, v6] =
+            tables.each_ref().map(|table| table.closest(&target, k, &own).sorted(&target));
         assert_eq!(ids(&v4.merge(&v6, &target, k)), sorted, "seed {seed}, k {k}");
     }
 }

@@ -5,9 +5,10 @@ use alloc::vec::Vec;
 use kdht_wire::{Contact, Endpoint, Id};
 
 use super::row::{Part, insert_in_steps, split_in_steps, trim};
+use crate::closest::Told;
 use crate::contact::BACKOFF_S;
 use crate::time::Nanos;
-use crate::window::{Sorted, find};
+use crate::window::find;
 
 /// Most contacts of a chunk: 3 KiB of them.
 pub(super) const CHUNK_MAX: usize = 64;
@@ -72,9 +73,13 @@ impl Entry {
     }
 }
 
-impl Sorted for Entry {
+impl Told for Entry {
     fn id(&self) -> &Id {
         &self.id
+    }
+
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 }
 

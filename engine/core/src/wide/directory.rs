@@ -155,6 +155,7 @@ impl Directory {
 
 impl Runs for Directory {
     type Contact = Entry;
+    type Mark = Entry;
     /// Its page and its chunk.
     type At = (usize, usize);
 
@@ -163,9 +164,9 @@ impl Runs for Directory {
         Some((page, self.pages.parts.get(page)?.find(id)))
     }
 
-    fn run(&self, (page, chunk): (usize, usize)) -> Run<'_, Entry> {
+    fn run(&self, (page, chunk): (usize, usize)) -> Run<'_, Entry, Entry> {
         let Chunk { prefixes, entries, failing } = &self.pages.parts[page].parts[chunk];
-        Run { prefixes, contacts: entries, is_clean: *failing == 0 }
+        Run { prefixes, contacts: entries, marks: entries, is_clean: *failing == 0 }
     }
 
     fn before(&self, (page, chunk): (usize, usize)) -> Option<(usize, usize)> {

@@ -2,26 +2,26 @@
 //!
 //! In the order of ids, those that share exactly `d` bits with the target are side by side:
 //! all above it or all below it, and farther out the smaller `d` is. So two walks from the
-//! target's place meet the groups in the order of their distance. A small group is sorted;
+//! target's place meet the groups in the order of their distance. Of a small group the nearest are picked;
 //! of a large one, which has more than enough, only the part near the target is read: the
 //! bits in which the group as a whole differs from the target do not order it, so the
 //! search begins anew at the target with those bits replaced by the group's.
 
-use kdht_wire::{Endpoint, Id};
+use kdht_wire::Id;
 
 use super::Wide;
 use super::bits::blend;
 use super::chunk::Entry;
 use super::walk::Walk;
 use crate::bucket::MEMBERS_MAX;
-use crate::closest::Closest;
-use crate::order::{ORDER_MAX, Order};
+use crate::closest::{Closest, Hear};
+use crate::few::{FEW_MAX, Few, numbers_of};
 use crate::window::closest_of;
 
 const HIGHEST: Id = Id([0xff; 20]);
 
-// A group larger than can be put in order is sure to have the rest of the answer.
-const _: () = assert!(ORDER_MAX >= MEMBERS_MAX);
+// A group larger than can be chosen from is sure to have the rest of the answer.
+const _: () = assert!(FEW_MAX >= MEMBERS_MAX);
 /// Most searches for one answer. Each goes on at a bit at which its ids branch, one side of
 /// them being the target's, so the next group stands apart at a later bit and branches
 /// behind that: two bits deeper at least.
@@ -42,15 +42,15 @@ pub(super) struct Search<'a> {
     asker: &'a Id,
     pub(super) out: Closest,
     /// Good contacts of one group.
-    group: [Option<&'a Entry>; ORDER_MAX],
-    order: Order,
+    group: [Option<&'a Entry>; FEW_MAX],
+    few: Few,
     /// Contacts read.
     pub(super) looked_at: usize,
 }
 
 impl Wide {
-    /// The `k` (at most 20) good contacts nearest to `target`, nearest first, without
-    /// `asker`. Fewer only if fewer are known. Never the own id. Exact.
+    /// The `k` (at most 20) good contacts nearest to `target`, in any order, without `asker`.
+    /// Fewer only if fewer are known. Never the own id. Exact.
     ///
     /// Cost: O(log contacts + k) for ids as hashes give them, in two or three chunks; in any
     /// crowd of ids with a common prefix at most one seek of the crowd more. Each contact in
@@ -60,30 +60,22 @@ impl Wide {
     #[must_use]
     pub fn closest(&self, target: &Id, k: usize, asker: &Id) -> Closest {
         let mut out = Closest::empty();
-        self.each_closest(target, k, asker, |id, endpoint| out.push(id, endpoint));
+        self.tell_closest(target, k, asker, &mut out);
         out
     }
 
-    /// As [`Wide::closest`], one after another.
-    pub(crate) fn each_closest(
-        &self,
-        target: &Id,
-        k: usize,
-        asker: &Id,
-        mut take: impl FnMut(&Id, &Endpoint),
-    ) {
-        let k = k.min(MEMBERS_MAX);
-        let tell = |entry: &Entry| take(&entry.id, &entry.endpoint);
-        let told = closest_of(&self.directory, target, asker, k, Entry::is_good, tell);
-        if let Err(told) = told {
-            self.search(target, k, asker).out.each_from(told, take);
+    /// Tells those of [`Wide::closest`].
+    pub(crate) fn tell_closest(&self, target: &Id, k: usize, asker: &Id, to: &mut impl Hear) {
+        let (k, runs) = (k.min(MEMBERS_MAX), &self.directory);
+        if let Err(told) = closest_of(runs, target, asker, k, Entry::is_good, to) {
+            to.hear(self.search(target, k, asker).out.as_slice().iter().skip(told));
         }
     }
 
     pub(super) fn search<'a>(&'a self, target: &Id, k: usize, asker: &'a Id) -> Search<'a> {
         let (k, out) = (k.min(MEMBERS_MAX), Closest::empty());
-        let (group, order) = ([None; ORDER_MAX], Order::new(target, 0));
-        let mut search = Search { k, asker, out, group, order, looked_at: 0 };
+        let (group, few) = ([None; FEW_MAX], Few::new(target, 0));
+        let mut search = Search { k, asker, out, group, few, looked_at: 0 };
         let mut aim = Aim { id: *target, depth: 0 };
         for _ in 0..SEARCHES_MAX {
             match self.search_around(aim, &mut search) {
@@ -91,6 +83,7 @@ impl Wide {
                 None => break,
             }
         }
+        search.out = search.out.sorted(target);
         search
     }
 
@@ -145,7 +138,7 @@ impl<'a> Search<'a> {
     /// to the answer; or, if they are too many, nothing, and returns false.
     fn add_group(&mut self, aim: &Id, depth: u8, walk: &mut impl Walk<'a>) -> bool {
         // Those that share exactly so many bits with it share one more with each other.
-        self.order.restart(aim, u32::from(depth) + 1);
+        self.few.restart(aim, u32::from(depth) + 1);
         loop {
             walk.skip_failing(aim, depth);
             let Some(entry) = walk.peek().filter(|entry| aim.shared_prefix(&entry.id) == depth)
@@ -154,8 +147,8 @@ impl<'a> Search<'a> {
             };
             self.looked_at += 1;
             if entry.is_good() && entry.id != *self.asker {
-                let number = self.order.len();
-                if !self.order.add(entry.id.prefix(), true) {
+                let number = self.few.len();
+                if !self.few.add(entry.id.prefix(), true) {
                     return false;
                 }
                 self.group[number] = Some(entry);
@@ -164,13 +157,11 @@ impl<'a> Search<'a> {
         }
         let group = &self.group;
         let id_of = |number: usize| group[number].map_or(&Id::ZERO, |entry| &entry.id);
-        let (k, out) = (self.k, &mut self.out);
-        self.order.nearest(aim, id_of, |number| {
-            if let Some(entry) = group[number].filter(|_| out.as_slice().len() < k) {
-                out.push(&entry.id, &entry.endpoint);
-            }
-            out.as_slice().len() < k
-        });
+        let left = self.k - self.out.as_slice().len();
+        let nearest = numbers_of(self.few.nearest(aim, left, id_of));
+        for entry in nearest.filter_map(|number| group[number]) {
+            self.out.push(&entry.id, &entry.endpoint);
+        }
         true
     }
 }

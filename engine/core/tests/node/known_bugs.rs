@@ -49,7 +49,8 @@ fn sorted(table: &Table, target: &Id, k: usize) -> Vec<Id> {
 }
 
 fn closest(table: &Table, target: &Id, k: usize) -> Vec<Id> {
-    table.closest(target, k, &Id::ZERO).as_slice().iter().map(|contact| contact.id).collect()
+    let closest = table.closest(target, k, &Id::ZERO).sorted(target);
+    closest.as_slice().iter().map(|contact| contact.id).collect()
 }
 
 fn contact(byte: u8) -> Contact {

@@ -176,8 +176,15 @@ impl Flock {
         let sent = self.hand(&endpoint("99.9.9.9:9"), &request.bytes());
         let reply = reply_of(sent.iter().map(|s| s.bytes.as_slice()), request.tx_id).unwrap();
         let Body::Contacts { contacts, .. } = reply.body else { panic!("{reply:?}") };
-        contacts.iter().map(|contact| contact.id).collect()
+        sorted(contacts, &target)
     }
+}
+
+/// The ids of an answer, nearest first.
+fn sorted(contacts: &[Contact], target: &Id) -> Vec<Id> {
+    let mut ids: Vec<Id> = contacts.iter().map(|contact| contact.id).collect();
+    ids.sort_by_key(|id| id.distance(target));
+    ids
 }
 
 fn unthrottled(k: u8) -> Config {
@@ -413,7 +420,7 @@ fn a_sharded_wide_table_answers_as_an_unsharded_one_does() {
                     let replies = sent.iter().map(|s| s.bytes.as_slice());
                     let reply = reply_of(replies, find.tx_id).unwrap();
                     let Body::Contacts { contacts, .. } = reply.body else { panic!("{reply:?}") };
-                    contacts.iter().map(|contact| contact.id).collect()
+                    sorted(contacts, &key)
                 })
                 .collect();
             let answers = [answers, of_key].concat();

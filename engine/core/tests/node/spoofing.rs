@@ -132,9 +132,9 @@ fn the_asker_is_never_told_of_itself() {
         };
         let mut told: Vec<Id> = contacts.iter().map(|contact| contact.id).collect();
         let mut others: Vec<Id> = known.iter().map(|c| c.id).filter(|id| *id != asker.id).collect();
-        others.sort_by_key(|id| id.distance(&asker.id));
-        assert_eq!(told, others, "all others, nearest first");
-        told.dedup();
+        told.sort_unstable();
+        others.sort_unstable();
+        assert_eq!(told, others, "all others, each once");
         assert_eq!(told.len(), 18);
     }
 }

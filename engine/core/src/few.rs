@@ -1,0 +1,208 @@
+//! A few contacts, of which the nearest to a target are wanted.
+
+use kdht_wire::Id;
+
+pub(crate) use crate::planes::FEW_MAX;
+use crate::planes::Unsorted;
+
+/// At most 64 contacts that share their first bits, numbered as they are added.
+#[derive(Debug)]
+pub(crate) struct Few {
+    all: Unsorted,
+    /// A bit for each that is not wanted, the lowest for the first.
+    unwanted: u64,
+    /// How many are wanted.
+    wanted: usize,
+}
+
+impl Few {
+    /// No contacts yet; those to come share their first `shared` bits with each other.
+    pub(crate) fn new(target: &Id, shared: u32) -> Self {
+        let (prefixes, aim) = ([0; FEW_MAX], target.prefix());
+        Self { all: Unsorted { prefixes, len: 0, aim, shared }, unwanted: 0, wanted: 0 }
+    }
+
+    /// As new.
+    pub(crate) fn restart(&mut self, target: &Id, shared: u32) {
+        (self.all.len, self.unwanted, self.wanted) = (0, 0, 0);
+        (self.all.aim, self.all.shared) = (target.prefix(), shared);
+    }
+
+    /// Contacts added.
+    pub(crate) fn len(&self) -> usize {
+        self.all.len
+    }
+
+    /// A bit for each contact that is wanted.
+    fn among(&self) -> u64 {
+        let added = if self.all.len == 0 { 0 } else { u64::MAX >> (FEW_MAX - self.all.len) };
+        added & !self.unwanted
+    }
+
+    /// Contacts added that are wanted.
+    pub(crate) fn wanted(&self) -> usize {
+        self.wanted
+    }
+
+    /// Adds a contact by the first 64 bits of its id. Whether there was room.
+    pub(crate) fn add(&mut self, prefix: u64, is_wanted: bool) -> bool {
+        let Some(place) = self.all.prefixes.get_mut(self.all.len) else { return false };
+        *place = prefix;
+        self.unwanted |= u64::from(!is_wanted) << self.all.len;
+        self.all.len += 1;
+        self.wanted += usize::from(is_wanted);
+        true
+    }
+
+    /// Adds contacts that all are wanted. Whether there was room; if not, none is added.
+    pub(crate) fn add_all(&mut self, prefixes: &[u64]) -> bool {
+        let end = self.all.len + prefixes.len();
+        let Some(places) = self.all.prefixes.get_mut(self.all.len..end) else { return false };
+        places.copy_from_slice(prefixes);
+        self.all.len = end;
+        self.wanted += prefixes.len();
+        true
+    }
+
+    /// Adds contacts, as many as `wanted` tells of. Whether there was room; if not, none is added.
+    pub(crate) fn add_some(
+        &mut self,
+        prefixes: &[u64],
+        wanted: impl Iterator<Item = bool>,
+    ) -> bool {
+        let first = self.all.len;
+        let is_added = self.add_all(prefixes);
+        if is_added && !prefixes.is_empty() {
+            let not = wanted.zip(0..).fold(0, |not, (is, at)| not | u64::from(!is) << at);
+            self.unwanted |= not << first;
+            self.wanted -= not.count_ones() as usize;
+        }
+        is_added
+    }
+
+    /// The contact `id`, if it is there, is not wanted. `id_of` tells the id of a number.
+    pub(crate) fn strike<'a>(&mut self, id: &Id, id_of: impl Fn(usize) -> &'a Id) {
+        if let Some(number) = (0..self.all.len).find(|number| id_of(*number) == id) {
+            self.wanted -= usize::from(self.unwanted >> number & 1 == 0);
+            self.unwanted |= 1 << number;
+        }
+    }
+
+    /// The `k` nearest to `target` of those that are wanted, or all if they are no more: a bit
+    /// for each, the lowest for the first. Where 64 bits do not tell which of two is nearer,
+    /// `id_of` does, by their numbers.
+    pub(crate) fn nearest<'a>(
+        &self,
+        target: &Id,
+        k: usize,
+        id_of: impl Fn(usize) -> &'a Id,
+    ) -> u64 {
+        let among = self.among();
+        match k {
+            _ if self.wanted() <= k => among,
+            0 => 0,
+            _ => self.all.nearest(among, k).unwrap_or_else(|| sorted(among, target, k, id_of)),
+        }
+    }
+}
+
+/// As [`Few::nearest`], by all bits of all ids.
+#[cold]
+fn sorted<'a>(among: u64, target: &Id, k: usize, id_of: impl Fn(usize) -> &'a Id) -> u64 {
+    let (mut numbers, mut len) = ([0; FEW_MAX], 0);
+    for number in numbers_of(among) {
+        numbers[len] = number;
+        len += 1;
+    }
+    numbers[..len].sort_unstable_by_key(|number| id_of(*number).distance(target));
+    numbers[..len.min(k)].iter().fold(0, |picked, number| picked | 1 << number)
+}
+
+/// The numbers whose bits are set, in their order.
+pub(crate) fn numbers_of(mut bits: u64) -> impl Iterator<Item = usize> {
+    core::iter::from_fn(move || {
+        let number = bits.trailing_zeros() as usize;
+        let is_some = bits != 0;
+        bits &= bits.wrapping_sub(1);
+        is_some.then_some(number)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Rng;
+
+    #[test]
+    fn the_nearest_are_those_of_a_full_sort_however_long_the_common_prefix() {
+        for seed in 0..200_u8 {
+            let mut rng = Rng::from_seed([seed; 16]);
+            for depth in [0, 1, 7, 31, 32, 33, 63, 64, 65, 95, 127, 140, 152] {
+                let (base, target) = (rng.id(), rng.id());
+                let count = usize::try_from(rng.below(65)).unwrap();
+                let mut ids: Vec<(Id, bool)> = Vec::new();
+                while ids.len() < count {
+                    let random = rng.id();
+                    // Some share more bits than are looked at together.
+                    let shared = if rng.below(4) == 0 { depth.max(100) } else { depth };
+                    let id = (0..shared).fold(random, |id, bit| id.with_bit(bit, base.bit(bit)));
+                    if ids.iter().all(|(known, _)| *known != id) {
+                        ids.push((id, rng.below(5) > 0));
+                    }
+                }
+                // Fewer shared bits than there are may be told of.
+                let shared = u32::try_from(rng.below(u64::from(depth) + 1)).unwrap();
+                let mut few = Few::new(&target, shared);
+                let mut ids_in_one = ids.clone();
+                ids_in_one.iter_mut().for_each(|(_, is_wanted)| *is_wanted = true);
+                for (ids, at_once) in [(&ids, false), (&ids_in_one, true), (&ids, true)] {
+                    few.restart(&target, shared);
+                    let prefixes: Vec<u64> = ids.iter().map(|(id, _)| id.prefix()).collect();
+                    if at_once && ids.iter().all(|(_, wanted)| *wanted) {
+                        assert!(few.add_all(&prefixes));
+                    } else if at_once {
+                        let (few_first, rest) = prefixes.split_at(prefixes.len() / 3);
+                        let mut wanted = ids.iter().map(|(_, wanted)| *wanted);
+                        let first: Vec<bool> = wanted.by_ref().take(few_first.len()).collect();
+                        assert!(few.add_some(few_first, first.into_iter()));
+                        assert!(few.add_some(rest, wanted));
+                    } else {
+                        assert!(ids.iter().all(|(id, wanted)| few.add(id.prefix(), *wanted)));
+                    }
+                    let id_of = |number: usize| &ids[number].0;
+                    let struck = ids.first().map_or(target, |(id, _)| *id);
+                    if rng.below(2) == 0 {
+                        few.strike(&struck, id_of);
+                    } else {
+                        few.strike(&rng.id(), id_of);
+                    }
+                    let was_struck = few.unwanted & 1 == 1;
+                    let mut sorted: Vec<Id> = ids
+                        .iter()
+                        .filter(|(id, wanted)| *wanted && !(was_struck && *id == struck))
+                        .map(|(id, _)| *id)
+                        .collect();
+                    assert_eq!(few.wanted(), sorted.len());
+                    sorted.sort_by_key(|id| id.distance(&target));
+                    for k in [0, 1, 8, 20, 64] {
+                        let picked = numbers_of(few.nearest(&target, k, id_of));
+                        let mut got: Vec<Id> = picked.map(|number| ids[number].0).collect();
+                        got.sort_by_key(|id| id.distance(&target));
+                        let nearest = &sorted[..k.min(sorted.len())];
+                        assert_eq!(got, nearest, "seed {seed}, depth {depth}, k {k}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn there_is_room_for_64() {
+        let mut few = Few::new(&Id::ZERO, 0);
+        assert!(!few.add_all(&[1; 65]) && few.len() == 0);
+        assert_eq!((0..70).filter(|prefix| few.add(*prefix, true)).count(), FEW_MAX);
+        assert!(!few.add_all(&[1]));
+        few.restart(&Id::ZERO, 0);
+        assert!(few.add(7, true) && few.len() == 1);
+    }
+}

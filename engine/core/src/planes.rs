@@ -1,0 +1,189 @@
+//! Which of a few contacts are nearest, found bit by bit of their distances.
+
+#[cfg(all(feature = "simd", target_arch = "x86_64"))]
+use pulp::Simd;
+
+/// Most contacts at a time: a bit of a word for each.
+pub(crate) const FEW_MAX: usize = 64;
+/// Bits of a distance that are looked at.
+const KEY_BITS: u32 = u16::BITS;
+
+/// Contacts in any order.
+#[derive(Debug)]
+pub(crate) struct Unsorted {
+    /// The first 64 bits of their ids.
+    pub(crate) prefixes: [u64; FEW_MAX],
+    pub(crate) len: usize,
+    /// The first 64 bits of the target.
+    pub(crate) aim: u64,
+    /// How many bits the contacts share with each other at least: all distances have the same
+    /// there.
+    pub(crate) shared: u32,
+}
+
+impl Unsorted {
+    /// Of the contacts `among` (a bit for each, the lowest for the first; more than `k`) the
+    /// `k` nearest, by the first 16 bits of the distance that are not shared. Nothing if these
+    /// do not tell.
+    ///
+    /// Cost: a step for each bit until they are found. With the vectors that the processor
+    /// turns out to have, a step takes that bit of all contacts at once.
+    pub(crate) fn nearest(&self, among: u64, k: usize) -> Option<u64> {
+        #[cfg(all(feature = "simd", target_arch = "x86_64"))]
+        if let Some(avx2) = pulp::x86::V3::try_new() {
+            return Simd::vectorize(avx2, vectors::Nearest { avx2, of: self, among, k });
+        }
+        self.plain_nearest(among, k)
+    }
+
+    /// As [`Unsorted::nearest`], on any processor.
+    fn plain_nearest(&self, among: u64, k: usize) -> Option<u64> {
+        let shared = self.shared();
+        let mut keys = [0; FEW_MAX];
+        let keys = &mut keys[..self.len.min(FEW_MAX)];
+        for (key, prefix) in keys.iter_mut().zip(&self.prefixes) {
+            *key = self.key(*prefix, shared);
+        }
+        let mut bit = KEY_BITS;
+        pick(among, k, || {
+            bit -= 1;
+            let bits = keys.iter().map(|key| u64::from(key >> bit & 1));
+            bits.zip(0..).fold(0, |far, (is_far, number)| far | is_far << number)
+        })
+    }
+
+    /// Bits that all share: a few may share more than they were chosen by.
+    #[inline(always)]
+    fn shared(&self) -> u32 {
+        let prefixes = &self.prefixes[..self.len.min(FEW_MAX)];
+        let differing = prefixes.iter().fold(0, |bits, prefix| bits | (prefix ^ prefixes[0]));
+        self.shared.max(differing.leading_zeros()).min(u64::BITS - 1)
+    }
+
+    /// The bits of a distance that are looked at.
+    #[inline(always)]
+    fn key(&self, prefix: u64, shared: u32) -> u16 {
+        (((prefix ^ self.aim) << shared) >> (u64::BITS - KEY_BITS)) as u16
+    }
+}
+
+/// Of the contacts `among`, more than `k`, the `k` nearest. `farther` tells, bit by bit of the
+/// distance from the highest on, who has it set. Nothing if the bits do not tell.
+///
+/// Either those without the bit all belong to the answer and the rest of it is among the
+/// others, or all of the answer is among those without.
+#[inline(always)]
+fn pick(mut among: u64, k: usize, mut farther: impl FnMut() -> u64) -> Option<u64> {
+    let (mut picked, mut left) = (0, u32::try_from(k).unwrap_or(u32::MAX));
+    for _ in 0..KEY_BITS {
+        let far = farther();
+        let near = among & !far;
+        let count = near.count_ones();
+        // No branch: which it is cannot be guessed.
+        let (belong, belonging) = if count <= left { (u64::MAX, count) } else { (0, 0) };
+        picked |= near & belong;
+        left -= belonging;
+        among &= far ^ !belong;
+        if left == 0 {
+            return Some(picked);
+        }
+    }
+    None
+}
+
+#[cfg(all(feature = "simd", target_arch = "x86_64"))]
+mod vectors {
+    use pulp::x86::V3;
+    use pulp::{NullaryFnOnce, bytemuck, cast, i16x16};
+
+    use super::{FEW_MAX, Unsorted, pick};
+
+    /// Keys that are made at a time.
+    const GROUP: usize = 8;
+
+    /// [`Unsorted::nearest`] with vectors of 16 keys.
+    pub(super) struct Nearest<'a> {
+        pub(super) avx2: V3,
+        pub(super) of: &'a Unsorted,
+        pub(super) among: u64,
+        pub(super) k: usize,
+    }
+
+    impl NullaryFnOnce for Nearest<'_> {
+        type Output = Option<u64>;
+
+        #[inline(always)]
+        fn call(self) -> Option<u64> {
+            let Self { avx2, of, among, k } = self;
+            let shared = of.shared();
+            let mut keys = [0; FEW_MAX];
+            let groups = of.prefixes.as_chunks::<GROUP>().0.iter();
+            let used = of.len.div_ceil(GROUP);
+            for (at, prefixes) in groups.enumerate().take(used) {
+                // Two vectors are packed into one half by half: so the second and the third
+                // group of four change places.
+                let place = at & !3 | (at & 1) << 1 | (at & 2) >> 1;
+                let keys = &mut keys.as_chunks_mut::<GROUP>().0[place];
+                for (key, prefix) in keys.iter_mut().zip(prefixes) {
+                    *key = of.key(*prefix, shared);
+                }
+            }
+            let mut keys: [i16x16; 4] = bytemuck::cast(keys);
+            if of.len <= FEW_MAX / 2 {
+                pick(among, k, || u64::from(signs(avx2, &mut keys[..2])))
+            } else {
+                pick(among, k, || {
+                    let (lower, upper) = keys.split_at_mut(2);
+                    u64::from(signs(avx2, upper)) << 32 | u64::from(signs(avx2, lower))
+                })
+            }
+        }
+    }
+
+    /// The highest bit of each of 32 keys, which then have the next one there.
+    #[inline(always)]
+    fn signs(avx2: V3, keys: &mut [i16x16]) -> u32 {
+        let [first, second] = keys else { return 0 };
+        let bytes = avx2.pack_with_signed_saturation_i16x16(*first, *second);
+        *first = avx2.shl_const_i16x16::<1>(*first);
+        *second = avx2.shl_const_i16x16::<1>(*second);
+        avx2.avx2._mm256_movemask_epi8(cast(bytes)).cast_unsigned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Rng;
+
+    #[test]
+    fn with_and_without_vectors_the_nearest_are_those_of_a_sort_by_the_bits_that_tell() {
+        for seed in 0..=255_u8 {
+            let mut rng = Rng::from_seed([seed; 16]);
+            let shared = [0, 1, 17, 47, 48, 60, 63][usize::from(seed % 7)];
+            let (common, aim) = (rng.next_u64(), rng.next_u64());
+            let rest = u64::MAX >> shared;
+            let few = if seed < 128 { u64::MAX } else { 7 << 60 >> shared };
+            let prefixes =
+                core::array::from_fn(|_| common & !rest | rng.next_u64() & rest & (few | common));
+            let wanted = if seed % 2 == 0 { u64::MAX } else { rng.next_u64() };
+            for len in 1..=FEW_MAX {
+                let unsorted = Unsorted { prefixes, len, aim, shared };
+                let among = wanted & u64::MAX >> (FEW_MAX - len);
+                let common = prefixes[..len].iter().map(|p| (p ^ prefixes[0]).leading_zeros());
+                let common = common.min().unwrap_or(0).max(shared).min(63);
+                let bits = |at: &usize| ((prefixes[*at] ^ aim) << common) >> 48;
+                let mut sorted: Vec<usize> = (0..len).filter(|at| among >> at & 1 == 1).collect();
+                sorted.sort_by_key(bits);
+                for k in 1..sorted.len() {
+                    let (near, far) = sorted.split_at(k);
+                    let is_told = bits(&near[k - 1]) < bits(&far[0]);
+                    let nearest = near.iter().fold(0, |picked, at| picked | 1 << at);
+                    let expected = is_told.then_some(nearest);
+                    assert_eq!(unsorted.nearest(among, k), expected, "seed {seed}, {k} of {len}");
+                    assert_eq!(unsorted.plain_nearest(among, k), expected, "seed {seed}, plain");
+                }
+            }
+        }
+    }
+}
