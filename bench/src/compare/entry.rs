@@ -338,7 +338,10 @@ impl Stage {
         let others = ["--patience".to_owned(), FEED_OTHERS_S.to_string()];
         let patience = if named.is_own { &others[..0] } else { &others[..] };
         let mut feeding = Feeding(
+            // Ends when we do, however that is.
             Command::new(&self.own)
+                .args(["session", "--core", &self.generator_core.to_string(), "--"])
+                .arg(&self.own)
                 .args(["feed", "--target", &addr.to_string()])
                 .args(["--contacts", &self.args.contacts.to_string()])
                 .args(["--protocol", named.protocol.name()])
