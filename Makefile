@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: all demo test sim mutants bench needs lint no-std clean
+.PHONY: all demo test test-kmod sim mutants bench needs lint no-std clean
 
 all:
 	$(CARGO) build --release
@@ -14,6 +14,10 @@ demo:
 # Every test there is.
 test: needs
 	$(CARGO) test --workspace --all-features
+
+# The kernel module's tests alone.
+test-kmod: needs
+	$(CARGO) test -p kdht-kmod-test
 
 # Puts known bugs back and takes defences away, one at a time, and shows that a test finds each.
 mutants:
