@@ -9,7 +9,13 @@ static const struct operation {
 	const char *name;
 	void (*handle)(const u8 *record, size_t len);
 } operations[] = {
+	{ "answer", do_answer },
+	{ "closest", do_closest },
+	{ "cookie", do_cookie },
+	{ "mac", do_mac },
 	{ "parse", do_parse },
+	{ "refusals", do_refusals },
+	{ "throttle", do_throttle },
 };
 
 int main(int argc, char **argv)

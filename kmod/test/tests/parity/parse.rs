@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use kdht_kmod_test::{Random, mutate, vectors};
 use kdht_wire::{Body, Message};
 
-use crate::compare;
+use crate::{compare, variant};
 
 /// What the harness should print of `bytes`.
 fn line(bytes: &[u8]) -> String {
@@ -26,11 +26,6 @@ fn line(bytes: &[u8]) -> String {
         message.extensions.forward().map_or(255, |forward| forward.hops),
         u8::from(message.mac.is_some()),
     )
-}
-
-/// An error's name without its fields.
-fn variant(error: impl std::fmt::Debug) -> String {
-    format!("{error:?}").chars().take_while(char::is_ascii_alphanumeric).collect()
 }
 
 #[test]

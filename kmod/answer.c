@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * The verdict on one datagram. What is decided here is decided as engine/core decides it
+ * (node.rs, serve.rs): same checks, same order, same bytes. What only the daemon can answer is
+ * passed to it untouched, so that each datagram meets one of the two.
+ */
+#include <linux/kernel.h>
+#include <linux/string.h>
+
+#include "answer.h"
+#include "endpoint.h"
+#include "wire.h"
+
+static const u8 refusal_of_parse[] = {
+	[KDHT_PARSE_OK] = KDHT_REFUSED_NOT,
+	[KDHT_PARSE_SHORT] = KDHT_REFUSED_SHORT,
+	[KDHT_PARSE_OVERSIZE] = KDHT_REFUSED_OVERSIZE,
+	[KDHT_PARSE_MAGIC] = KDHT_REFUSED_MAGIC,
+	[KDHT_PARSE_VERSION] = KDHT_REFUSED_VERSION,
+	[KDHT_PARSE_RESERVED] = KDHT_REFUSED_RESERVED,
+	[KDHT_PARSE_LENGTH] = KDHT_REFUSED_LENGTH,
+	[KDHT_PARSE_KIND] = KDHT_REFUSED_KIND,
+	[KDHT_PARSE_FAULT_REQUEST] = KDHT_REFUSED_FAULT_FORM,
+	[KDHT_PARSE_FAULT_CODE] = KDHT_REFUSED_FAULT_FORM,
+	[KDHT_PARSE_BODY] = KDHT_REFUSED_BODY,
+	[KDHT_PARSE_ITEMS] = KDHT_REFUSED_ITEMS,
+	[KDHT_PARSE_FILTER] = KDHT_REFUSED_FILTER,
+	[KDHT_PARSE_VALUE_KIND] = KDHT_REFUSED_VALUE,
+	[KDHT_PARSE_VALUE_LENGTH] = KDHT_REFUSED_VALUE,
+	[KDHT_PARSE_STORE] = KDHT_REFUSED_VALUE,
+	[KDHT_PARSE_EXTENSION] = KDHT_REFUSED_EXTENSION,
+	[KDHT_PARSE_EXTENSION_COUNT] = KDHT_REFUSED_EXTENSION,
+	[KDHT_PARSE_PADDING] = KDHT_REFUSED_EXTENSION,
+};
+
+static const u8 refusal_of_mac[] = {
+	[KDHT_MAC_OK] = KDHT_REFUSED_NOT,
+	[KDHT_MAC_SHORT] = KDHT_REFUSED_SHORT,
+	[KDHT_MAC_MISSING] = KDHT_REFUSED_MAC_MISSING,
+	[KDHT_MAC_UNEXPECTED] = KDHT_REFUSED_MAC_UNEXPECTED,
+	[KDHT_MAC_UNKNOWN_KEY] = KDHT_REFUSED_MAC_KEY,
+	[KDHT_MAC_WRONG] = KDHT_REFUSED_MAC_WRONG,
+	[KDHT_MAC_STALE] = KDHT_REFUSED_STALE,
+};
+
+/* One datagram while it is judged */
+struct asked {
+	struct kdht_node *node;
+	const struct kdht_config *config;
+	const struct kdht_endpoint *peer;
+	const struct kdht_now *now;
+	size_t len;
+	struct kdht_answer *answer;
+};
+
+static void drop(struct asked *asked, enum kdht_refusal refusal)
+{
+	asked->answer->verdict = KDHT_DROP;
+	asked->answer->refusal = refusal;
+}
+
+/*
+ * Whether only the daemon can answer it: another format, replies to its own requests,
+ * values, lookups and what may be forwarded. What is unsound is refused here.
+ */
+static bool is_for_daemon(const void *data, size_t len)
+{
+	const struct kdht_head *head = data;
+	u16 flags;
+
+	if (!len || *(const u8 *)data != KDHT_MAGIC_0)
+		return true;
+	if (len < sizeof(*head) || len > KDHT_DATAGRAM_LEN_MAX ||
+	    head->version < KDHT_VERSION_MIN || head->version > KDHT_VERSION)
+		return false;
+	flags = kdht_flags(head);
+	if (flags & KDHT_FLAG_REPLY)
+		return true;
+	switch (head->kind) {
+	case KDHT_KIND_FIND_NODE:
+		return flags & (KDHT_FLAG_RECURSE | KDHT_FLAG_FORWARD);
+	case KDHT_KIND_FIND_VALUE:
+	case KDHT_KIND_STORE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool is_allowed(struct asked *asked)
+{
+	bool is_exempt = kdht_is_loopback(asked->peer) ||
+			 (asked->config->ring.count && kdht_is_private(asked->peer));
+	u64 source = kdht_throttle_source(&asked->node->throttle, asked->peer, is_exempt);
+
+	return kdht_throttle_allow(&asked->node->throttle, source, KDHT_WEIGHT,
+				   asked->now->mono_ns);
+}
+
+/* Lays out the head of a reply to @tx_id about @target, and lets it be sent */
+static void begin_reply(struct asked *asked, u8 kind, __le64 tx_id, const struct kdht_id *target,
+			u64 cookie)
+{
+	struct kdht_answer *answer = asked->answer;
+
+	kdht_head_init(&answer->head, kind, KDHT_FLAG_REPLY);
+	answer->head.time_s = cpu_to_le32(asked->now->unix_s);
+	answer->head.tx_id = tx_id;
+	answer->head.cookie = cpu_to_le64(cookie);
+	answer->head.target = *target;
+	answer->head.sender = asked->node->id;
+	answer->observed = *asked->peer;
+	answer->verdict = KDHT_REPLY;
+}
+
+/* Refuses what did not parse, if it was a request and is as long as a FAULT */
+static void refuse_unparsed(struct asked *asked, const struct kdht_head *head,
+			    enum kdht_refusal refusal)
+{
+	const struct kdht_config *config = asked->config;
+	struct kdht_fault_detail detail = {
+		.version_min = KDHT_VERSION_MIN,
+		.version_max = KDHT_VERSION,
+		.kinds = cpu_to_le16(BIT(KDHT_KIND_PING) | BIT(KDHT_KIND_FIND_NODE) |
+				     BIT(KDHT_KIND_FIND_VALUE) | BIT(KDHT_KIND_STORE) |
+				     BIT(KDHT_KIND_FAULT)),
+		.value_len_max = cpu_to_le32(config->value_len_max),
+	};
+	struct kdht_id target;
+	u64 fresh;
+	u8 fault;
+
+	drop(asked, refusal);
+	switch (refusal) {
+	case KDHT_REFUSED_SHORT:
+	case KDHT_REFUSED_OVERSIZE:
+	case KDHT_REFUSED_MAGIC:
+	case KDHT_REFUSED_FAULT_FORM:
+		return;
+	case KDHT_REFUSED_VERSION:
+		fault = KDHT_FAULT_VERSION;
+		break;
+	case KDHT_REFUSED_KIND:
+		fault = KDHT_FAULT_KIND;
+		break;
+	default:
+		fault = KDHT_FAULT_MALFORMED;
+		break;
+	}
+	/* Of these fields the place is the same in every version */
+	if ((kdht_flags(head) & KDHT_FLAG_REPLY) || !is_allowed(asked))
+		return;
+	if (asked->len < sizeof(*head) + kdht_mac_len(&config->ring))
+		return;
+	kdht_cookie_check(&asked->node->cookies, asked->peer, 0, asked->now->mono_ns, &fresh);
+	memcpy(&target, &detail, sizeof(target));
+	begin_reply(asked, KDHT_KIND_FAULT, head->tx_id, &target, fresh);
+	asked->answer->head.arg = fault;
+	asked->answer->len_max = asked->len;
+}
+
+/* The closest contacts of the families that @head wants, or of the asker's own */
+static void find_closest(struct asked *asked, const struct kdht_head *head)
+{
+	struct kdht_closest *out = &asked->answer->closest;
+	u16 wanted = kdht_flags(head) & (KDHT_FLAG_WANT4 | KDHT_FLAG_WANT6);
+	bool is_v4 = kdht_is_v4(asked->peer);
+	struct kdht_table *own, *other;
+	u8 k = asked->config->k;
+
+	own = &asked->node->tables[is_v4 ? KDHT_FAMILY_V4 : KDHT_FAMILY_V6];
+	other = &asked->node->tables[is_v4 ? KDHT_FAMILY_V6 : KDHT_FAMILY_V4];
+	if (wanted == (KDHT_FLAG_WANT4 | KDHT_FLAG_WANT6)) {
+		struct kdht_closest of_own, of_other;
+
+		kdht_table_closest(own, &head->target, k, &head->sender, &of_own);
+		kdht_table_closest(other, &head->target, k, &head->sender, &of_other);
+		kdht_closest_merge(&of_own, &of_other, &head->target, k, out);
+		return;
+	}
+	if (wanted && wanted != (is_v4 ? KDHT_FLAG_WANT4 : KDHT_FLAG_WANT6))
+		own = other;
+	kdht_table_closest(own, &head->target, k, &head->sender, out);
+}
+
+static void serve(struct asked *asked, const struct kdht_message *message)
+{
+	const struct kdht_head *head = message->head;
+	bool is_proven;
+	u64 fresh;
+
+	if (!memcmp(&head->sender, &asked->node->id, sizeof(head->sender)))
+		return drop(asked, KDHT_REFUSED_OWN_ID);
+	if (!is_allowed(asked))
+		return drop(asked, KDHT_REFUSED_THROTTLED);
+	asked->answer->request_kind = head->kind;
+	is_proven = kdht_cookie_check(&asked->node->cookies, asked->peer,
+				      le64_to_cpu(head->cookie), asked->now->mono_ns, &fresh);
+	begin_reply(asked, head->kind, head->tx_id, &head->target, fresh);
+	asked->answer->len_max = is_proven ? KDHT_DATAGRAM_LEN_MAX :
+					     asked->len * KDHT_UNPROVEN_FACTOR;
+	asked->answer->closest.count = 0;
+	if (head->kind == KDHT_KIND_FIND_NODE)
+		find_closest(asked, head);
+}
+
+/**
+ * kdht_answer() - judge one datagram
+ * @node: the node that got it
+ * @config: what the daemon told of it
+ * @peer: where it came from
+ * @now: both clocks
+ * @data: UDP payload, at least @len linear bytes, any alignment; not kept
+ * @len: payload length in bytes
+ * @answer: what it gets
+ *
+ * Context: softirq, or with softirqs off, within rcu_read_lock(), which must hold as long as
+ * @answer is read. Neither sleeps nor allocates.
+ */
+void kdht_answer(struct kdht_node *node, const struct kdht_config *config,
+		 const struct kdht_endpoint *peer, const struct kdht_now *now,
+		 const void *data, size_t len, struct kdht_answer *answer)
+{
+	struct asked asked = { node, config, peer, now, len, answer };
+	struct kdht_message message;
+	enum kdht_parse parse;
+	enum kdht_mac mac;
+
+	answer->verdict = KDHT_PASS;
+	answer->refusal = KDHT_REFUSED_NOT;
+	answer->request_kind = 0;
+	if (!config->does_answer || is_for_daemon(data, len))
+		return;
+	/* As ever, the parser comes last but for what the MAC's check leans on */
+	parse = kdht_parse(data, len, &message);
+	if (parse == KDHT_PARSE_OVERSIZE || parse == KDHT_PARSE_MAGIC || len < KDHT_OUTLINE_LEN)
+		return drop(&asked, refusal_of_parse[parse]);
+	mac = kdht_ring_verify(&config->ring, data, len, now->unix_s);
+	if (mac)
+		return drop(&asked, refusal_of_mac[mac]);
+	if (parse)
+		return refuse_unparsed(&asked, data, refusal_of_parse[parse]);
+	serve(&asked, &message);
+}
+
+/**
+ * kdht_answer_len_max() - bytes that the reply will have at most
+ * @config: as it was judged by
+ * @answer: a verdict of KDHT_REPLY
+ *
+ * No less than kdht_answer_emit() returns, and never over KDHT_DATAGRAM_LEN_MAX.
+ */
+size_t kdht_answer_len_max(const struct kdht_config *config, const struct kdht_answer *answer)
+{
+	size_t whole = sizeof(answer->head) + kdht_mac_len(&config->ring);
+
+	if (answer->head.kind != KDHT_KIND_FAULT)
+		whole += sizeof(struct kdht_reply) +
+			 answer->closest.count * sizeof(struct kdht_contact);
+	return min(whole, answer->len_max);
+}
+
+/**
+ * kdht_answer_emit() - lay out the reply
+ * @config: as it was judged by
+ * @answer: a verdict of KDHT_REPLY
+ * @buf: kdht_answer_len_max() bytes; may be where the request stood
+ *
+ * Context: the read-side section of kdht_answer().
+ * Return: the reply's length in bytes; 0 if there is none.
+ */
+size_t kdht_answer_emit(const struct kdht_config *config, const struct kdht_answer *answer,
+			void *buf)
+{
+	struct kdht_reply reply = { .observed = answer->observed };
+	struct kdht_emit emit;
+	u8 i;
+
+	if (!kdht_emit_begin(&emit, &answer->head, kdht_signing(&config->ring), buf,
+			     kdht_answer_len_max(config, answer)))
+		return 0;
+	if (answer->head.kind == KDHT_KIND_FAULT)
+		return kdht_emit_finish(&emit);
+	if (answer->head.kind == KDHT_KIND_FIND_NODE)
+		reply.total = cpu_to_le16(answer->closest.count);
+	/* Three times the shortest request holds it */
+	kdht_emit_body(&emit, &reply, sizeof(reply));
+	for (i = 0; i < answer->closest.count; i++) {
+		if (!kdht_emit_contact(&emit, answer->closest.contacts[i])) {
+			emit.head.flags |= cpu_to_le16(KDHT_FLAG_MORE);
+			break;
+		}
+	}
+	return kdht_emit_finish(&emit);
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/* What a datagram gets: passed to the daemon, dropped, or answered. */
+#ifndef KDHT_ANSWER_H
+#define KDHT_ANSWER_H
+
+#include <linux/types.h>
+
+#include "cookie.h"
+#include "emit.h"
+#include "kdht_wire.h"
+#include "mac.h"
+#include "refusal.h"
+#include "table.h"
+#include "throttle.h"
+
+/* What a request that is answered here costs its source, in units of the throttle */
+#define KDHT_WEIGHT	1
+
+/**
+ * struct kdht_config - what the daemon told of a node; replaced as a whole
+ * @rcu: for whoever frees it
+ * @ring: the network's keys
+ * @value_len_max: longest value that the daemon holds, for FAULTs
+ * @k: contacts in a reply, 1 to KDHT_K_MAX
+ * @does_answer: whether anything is answered here; else all is passed to the daemon
+ */
+struct kdht_config {
+	struct rcu_head rcu;
+	struct kdht_ring ring;
+	u32 value_len_max;
+	u8 k;
+	bool does_answer;
+};
+
+/* Address families, by the place of their tables */
+enum kdht_family {
+	KDHT_FAMILY_V4,
+	KDHT_FAMILY_V6,
+	KDHT_FAMILY_COUNT,
+};
+
+/**
+ * struct kdht_node - what one node answers from
+ * @id: its id
+ * @cookies: its cookies
+ * @throttle: its sources' allowances
+ * @tables: contacts by family
+ */
+struct kdht_node {
+	struct kdht_id id;
+	struct kdht_cookies cookies;
+	struct kdht_throttle throttle;
+	struct kdht_table tables[KDHT_FAMILY_COUNT];
+};
+
+/* Both clocks, read once per datagram */
+struct kdht_now {
+	/* For intervals */
+	u64 mono_ns;
+	/* For the wire: seconds since 1970, modulo 2^32 */
+	u32 unix_s;
+};
+
+enum kdht_verdict {
+	/* The daemon's to answer */
+	KDHT_PASS,
+	/* Nothing is sent in answer */
+	KDHT_DROP,
+	/* To be answered by kdht_answer_emit() */
+	KDHT_REPLY,
+};
+
+/**
+ * struct kdht_answer - what a datagram gets
+ * @verdict: which of the three
+ * @refusal: why it was not served; KDHT_REFUSED_NOT if it was, or is passed
+ * @request_kind: of a request that parsed and was allowed its kind, else 0
+ * @head: of the reply
+ * @observed: the asker's endpoint, for the reply
+ * @len_max: bytes that the reply may have
+ * @closest: contacts for the reply
+ */
+struct kdht_answer {
+	enum kdht_verdict verdict;
+	enum kdht_refusal refusal;
+	u8 request_kind;
+	struct kdht_head head;
+	struct kdht_endpoint observed;
+	size_t len_max;
+	struct kdht_closest closest;
+};
+
+void kdht_answer(struct kdht_node *node, const struct kdht_config *config,
+		 const struct kdht_endpoint *peer, const struct kdht_now *now,
+		 const void *data, size_t len, struct kdht_answer *answer);
+size_t kdht_answer_len_max(const struct kdht_config *config, const struct kdht_answer *answer);
+size_t kdht_answer_emit(const struct kdht_config *config, const struct kdht_answer *answer,
+			void *buf);
+
+#endif /* KDHT_ANSWER_H */

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/* Each step either fits whole or leaves the message as it was and says so. */
+#include <linux/string.h>
+
+#include "emit.h"
+
+/**
+ * kdht_emit_begin() - begin a datagram
+ * @emit: to be filled in
+ * @head: its head, without what kdht_emit_finish() knows better
+ * @key: makes the MAC, whose bytes are set aside; NULL in an open network
+ * @buf: at least @len_max bytes
+ * @len_max: bytes that it may have; never over KDHT_DATAGRAM_LEN_MAX
+ *
+ * Return: whether the head fits.
+ */
+bool kdht_emit_begin(struct kdht_emit *emit, const struct kdht_head *head,
+		     const struct kdht_network_key *key, void *buf, size_t len_max)
+{
+	size_t mac_len = key ? KDHT_MAC_LEN : 0;
+	u16 flags = kdht_flags(head) & ~KDHT_FLAG_KEYED;
+
+	if (len_max > KDHT_DATAGRAM_LEN_MAX)
+		len_max = KDHT_DATAGRAM_LEN_MAX;
+	if (len_max < sizeof(*head) + mac_len)
+		return false;
+	emit->head = *head;
+	emit->head.flags = cpu_to_le16(key ? flags | KDHT_FLAG_KEYED : flags);
+	emit->head.key_id = key ? key->id : 0;
+	emit->buf = buf;
+	emit->len = sizeof(*head);
+	emit->limit = len_max - mac_len;
+	emit->key = key;
+	return true;
+}
+
+/**
+ * kdht_emit_body() - add a kind's fixed part
+ * @emit: the message
+ * @body: the part
+ * @len: its bytes
+ *
+ * Return: whether it fitted.
+ */
+bool kdht_emit_body(struct kdht_emit *emit, const void *body, size_t len)
+{
+	if (emit->limit - emit->len < len)
+		return false;
+	memcpy(emit->buf + emit->len, body, len);
+	emit->len += len;
+	return true;
+}
+
+/**
+ * kdht_emit_contact() - add a contact and count it in the head
+ * @emit: the message
+ * @contact: the contact
+ *
+ * Return: whether it fitted.
+ */
+bool kdht_emit_contact(struct kdht_emit *emit, const struct kdht_contact *contact)
+{
+	if (emit->head.arg == 255 || !kdht_emit_body(emit, contact, sizeof(*contact)))
+		return false;
+	emit->head.arg++;
+	return true;
+}
+
+/**
+ * kdht_emit_finish() - write the head and the MAC
+ * @emit: the message
+ *
+ * Return: its length in bytes.
+ */
+size_t kdht_emit_finish(struct kdht_emit *emit)
+{
+	emit->head.body_len = cpu_to_le32(emit->len - sizeof(emit->head));
+	memcpy(emit->buf, &emit->head, sizeof(emit->head));
+	if (emit->key) {
+		__le64 mac = kdht_mac(emit->key, emit->buf, emit->len);
+
+		memcpy(emit->buf + emit->len, &mac, sizeof(mac));
+		emit->len += sizeof(mac);
+	}
+	return emit->len;
+}

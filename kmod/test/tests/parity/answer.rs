@@ -1,0 +1,250 @@
+//! Whole nodes: the Rust one and the module's, with the same contacts, secrets and clocks,
+//! get the same datagrams.
+
+use std::fmt::Write;
+
+use kdht_core::{Config, Families, Node, Now, Outbox, Refusal, Rng, Route, ThrottleConfig};
+use kdht_kmod_test::{Random, mutate, vectors};
+use kdht_wire::{
+    Contact, DATAGRAM_LEN_MAX, Emit, Endpoint, Filter, FindValueBody, Flags, Head, Id, KeyRing,
+    Kind, Message, NetworkKey,
+};
+use zerocopy::IntoBytes;
+use zerocopy::byteorder::little_endian::{U16, U32, U64};
+
+use crate::{compare, endpoint, ring_bytes};
+
+/// What a node sends, kept.
+#[derive(Default)]
+struct Sent {
+    slot: Vec<u8>,
+    datagrams: Vec<Vec<u8>>,
+}
+
+impl Outbox for Sent {
+    fn slot(&mut self, _: &Route) -> Option<&mut [u8]> {
+        self.slot = vec![0; DATAGRAM_LEN_MAX];
+        Some(&mut self.slot)
+    }
+
+    fn commit(&mut self, len: usize) {
+        self.datagrams.push(self.slot[..len].to_vec());
+    }
+}
+
+/// One node of Rust, and the records that make the module's the same.
+struct Pair {
+    node: Node,
+    ring: KeyRing,
+    now: Now,
+    records: Vec<Vec<u8>>,
+    expected: Vec<String>,
+}
+
+const THROTTLE: ThrottleConfig = ThrottleConfig { slots: 1_024, rate_per_s: 1, burst: 4 };
+
+impl Pair {
+    fn new(seed: [u8; 16], ring: KeyRing, contacts: usize, random: &mut Random) -> Self {
+        let mut now = Now { unix_s: 1_700_000_000, ..Now::default() };
+        now.mono.0 = 1_000 * kdht_core::NS_PER_S;
+        let id = Id(random.bytes());
+        let config = Config {
+            families: Families { v4: true, v6: true },
+            throttle: THROTTLE,
+            keys: ring,
+            bucket_group_max: u16::MAX,
+            table_group_max: u16::MAX,
+            ..Config::default()
+        };
+        let mut record = vec![0];
+        record.extend_from_slice(&id.0);
+        record.extend_from_slice(&Rng::from_seed(seed).secret());
+        for word in [THROTTLE.slots, THROTTLE.rate_per_s, THROTTLE.burst] {
+            record.extend_from_slice(&word.to_le_bytes());
+        }
+        record.extend_from_slice(&config.store.value_len_max.to_le_bytes());
+        record.push(config.k);
+        record.extend_from_slice(&ring_bytes(&ring));
+        record.extend_from_slice(&now.mono.0.to_le_bytes());
+
+        let mut node = Node::new(id, config, seed, now);
+        for _ in 0..contacts {
+            let endpoint = endpoint(random);
+            let mut near = Id(random.bytes());
+            near.0[..2].copy_from_slice(&id.0[..2]);
+            let id = if random.below(3) == 0 { near } else { Id(random.bytes()) };
+            node.learn(&Contact::new(id, endpoint), 1_000, now);
+        }
+        let mut pair =
+            Self { node, ring, now, records: vec![record], expected: vec!["ok".to_owned()] };
+        for contact in pair.node.good_contacts() {
+            pair.records.push([&[1][..], contact.as_bytes()].concat());
+            pair.expected.push("0".to_owned());
+        }
+        pair
+    }
+
+    /// Hands the datagram to the Rust node, and expects the same of the module, unless it
+    /// is one that the module passes.
+    fn hand(&mut self, peer: &Endpoint, bytes: &[u8]) {
+        let mut record = vec![2];
+        record.extend_from_slice(peer.as_bytes());
+        record.extend_from_slice(&self.now.mono.0.to_le_bytes());
+        record.extend_from_slice(&self.now.unix_s.to_le_bytes());
+        record.extend_from_slice(bytes);
+        self.records.push(record);
+        let line = self.expect(peer, bytes);
+        self.expected.push(line);
+    }
+
+    fn expect(&mut self, peer: &Endpoint, bytes: &[u8]) -> String {
+        if is_passed(bytes) {
+            return "pass - 0".to_owned();
+        }
+        let before = *self.node.counters();
+        let mut sent = Sent::default();
+        self.node.handle_datagram(self.now, &Route::to(*peer), bytes, &mut sent);
+        let after = self.node.counters();
+        let refused = Refusal::NAMED.iter().find(|(r, _)| after.refused(*r) > before.refused(*r));
+        let refused = refused.map_or("-", |(_, name)| *name);
+        let asked = |kind: &&Kind| after.requests_in.of(**kind) > before.requests_in.of(**kind);
+        let kind = Kind::ALL.iter().find(asked).map_or(0, |kind| *kind as u8);
+        // Pings of whoever is new are the daemon's own doing.
+        let is_reply = |sent: &&Vec<u8>| Message::parse(sent).unwrap().head.is_reply();
+        let Some(reply) = sent.datagrams.iter().find(is_reply) else {
+            return format!("drop {refused} {kind}");
+        };
+        let mut line = format!("reply {refused} {kind} ");
+        reply.iter().for_each(|byte| write!(line, "{byte:02x}").unwrap());
+        line
+    }
+
+    /// A sound request of `peer`, or one with something wrong.
+    fn request(&mut self, peer: &Endpoint, random: &mut Random) -> Vec<u8> {
+        let kind = *random.pick(&[Kind::Ping, Kind::FindNode, Kind::FindNode]).unwrap();
+        let members: Vec<Id> = self.node.members().map(|member| member.id).collect();
+        let any = |random: &mut Random| match random.below(3) {
+            0 => random.pick(&members).copied().unwrap_or(Id(random.bytes())),
+            _ => Id(random.bytes()),
+        };
+        let (target, sender) = (any(random), any(random));
+        let mut head = Head::request(kind, random.next_u64(), target, sender);
+        let own = self.node.id();
+        head.sender = if random.below(40) == 0 { own } else { sender };
+        let mut flags = Flags::default();
+        for flag in [Flags::CLIENT, Flags::WANT4, Flags::WANT6] {
+            flags = if random.below(2) == 0 { flags.with(flag) } else { flags };
+        }
+        head.flags = U16::new(flags.0);
+        head.time_s = U32::new(self.now.unix_s + u32::from(random.byte()) - 128);
+        head.cookie = U64::new(match random.below(3) {
+            0 => 0,
+            1 => self.node.cookie_for(peer, self.now),
+            _ => random.next_u64(),
+        });
+        let mut buf = [0; DATAGRAM_LEN_MAX];
+        let key = self.ring.signing().copied();
+        let mut emit = Emit::datagram(&mut buf, head, key.as_ref(), DATAGRAM_LEN_MAX).unwrap();
+        emit.pad_to(*random.pick(&[0, 100, 200, 300, 352, 1_232]).unwrap());
+        let len = emit.finish();
+        buf[..len].to_vec()
+    }
+}
+
+/// What the module leaves to the daemon: another format, replies, values, lookups and what
+/// may be forwarded, where the head is whole and of a known version.
+fn is_passed(bytes: &[u8]) -> bool {
+    if bytes.first() != Some(&b'K') {
+        return true;
+    }
+    let sound = (72..=DATAGRAM_LEN_MAX).contains(&bytes.len()) && bytes[2] == 1;
+    let flags = Flags(bytes.get(4).copied().unwrap_or(0).into());
+    let for_others = flags.has(Flags::RECURSE.with(Flags::FORWARD));
+    sound && (flags.has(Flags::REPLY) || matches!(bytes[3], 3 | 4) || bytes[3] == 2 && for_others)
+}
+
+#[test]
+fn ten_thousand_datagrams_get_byte_for_byte_what_the_engine_answers() {
+    let seed = 21;
+    let mut random = Random::from_seed(seed);
+    let bases: Vec<Vec<u8>> = vectors().unwrap().into_iter().map(|vector| vector.bytes).collect();
+    let first = NetworkKey { id: 3, secret: random.bytes() };
+    let second = NetworkKey { id: 4, secret: random.bytes() };
+    let mut lines = Vec::new();
+    for (ring, contacts) in [
+        (KeyRing::OPEN, 0),
+        (KeyRing::OPEN, 30),
+        (KeyRing::OPEN, 400),
+        (KeyRing::new(first, Some(second)), 400),
+    ] {
+        let mut pair = Pair::new(random.bytes(), ring, contacts, &mut random);
+        let peers: Vec<Endpoint> = (0..60).map(|_| endpoint(&mut random)).collect();
+        for _ in 0..2_500 {
+            // Mostly too soon for the throttle, at times late enough for another cookie.
+            let pause_s = if random.below(100) == 0 { 150 } else { 0 };
+            pair.now.mono.0 += u64::from(pause_s) * kdht_core::NS_PER_S;
+            pair.now.mono.0 += 100_000 * (1 + u64::from(random.byte()));
+            pair.now.unix_s += pause_s;
+            let peer = *random.pick(&peers).unwrap();
+            let mut bytes = pair.request(&peer, &mut random);
+            match random.below(4) {
+                0 => bytes = mutate(&bytes, random.pick(&bases).unwrap(), &mut random),
+                1 if random.below(4) == 0 => bytes.clone_from(random.pick(&bases).unwrap()),
+                _ => {}
+            }
+            pair.hand(&peer, &bytes);
+        }
+        compare("answer", &pair.records, &pair.expected);
+        lines.append(&mut pair.expected);
+    }
+    let of = |start: &str| lines.iter().filter(|line| line.starts_with(start)).count();
+    for wanted in [
+        "reply - 1",
+        "reply - 2",
+        "reply version 0",
+        "reply kind 0",
+        "reply extension 0",
+        "drop throttled 0",
+        "drop own_id 0",
+        "drop mac_wrong 0",
+        "drop stale 0",
+        "drop length 0",
+        "drop short 0",
+        "pass",
+    ] {
+        assert!(of(wanted) >= 5, "{wanted}: {} (seed {seed})", of(wanted));
+    }
+}
+
+#[test]
+fn values_and_lookups_are_left_to_the_daemon() {
+    let mut random = Random::from_seed(5);
+    let mut pair = Pair::new([1; 16], KeyRing::OPEN, 50, &mut random);
+    let peer = endpoint(&mut random);
+    let mut buf = [0; DATAGRAM_LEN_MAX];
+    let head = Head::request(Kind::FindValue, 1, Id(random.bytes()), Id(random.bytes()));
+    let mut emit = Emit::datagram(&mut buf, head, None, DATAGRAM_LEN_MAX).unwrap();
+    emit.body(&FindValueBody::new(&Filter::Any, 0)).unwrap();
+    let len = emit.finish();
+    pair.hand(&peer, &buf[..len]);
+    for flag in [Flags::RECURSE, Flags::FORWARD] {
+        let mut head = Head::request(Kind::FindNode, 1, Id(random.bytes()), Id(random.bytes()));
+        head.flags = U16::new(flag.0);
+        let len = Emit::datagram(&mut buf, head, None, DATAGRAM_LEN_MAX).unwrap().finish();
+        pair.hand(&peer, &buf[..len]);
+    }
+    for other in [&b"{\"kind\":\"ping\"}"[..], b"d1:ad2:id20:", b"", b"x"] {
+        pair.hand(&peer, other);
+    }
+    assert_eq!(pair.expected.iter().filter(|line| line.starts_with("pass")).count(), 7);
+    compare("answer", &pair.records, &pair.expected);
+}
+
+#[test]
+fn refusals_are_numbered_and_named_as_in_the_engine() {
+    let numbers: Vec<[u8; 1]> =
+        (0..=Refusal::NAMED.len()).map(|number| [u8::try_from(number).unwrap()]).collect();
+    let names = Refusal::NAMED.iter().map(|(_, name)| (*name).to_owned());
+    let expected: Vec<String> = names.chain(["-".to_owned()]).collect();
+    compare("refusals", &numbers, &expected);
+}
