@@ -59,34 +59,6 @@ static void drop(struct asked *asked, enum kdht_refusal refusal)
 	asked->answer->refusal = refusal;
 }
 
-/*
- * Whether only the daemon can answer it: another format, replies to its own requests,
- * values, lookups and what may be forwarded. What is unsound is refused here.
- */
-static bool is_for_daemon(const void *data, size_t len)
-{
-	const struct kdht_head *head = data;
-	u16 flags;
-
-	if (!len || *(const u8 *)data != KDHT_MAGIC_0)
-		return true;
-	if (len < sizeof(*head) || len > KDHT_DATAGRAM_LEN_MAX ||
-	    head->version < KDHT_VERSION_MIN || head->version > KDHT_VERSION)
-		return false;
-	flags = kdht_flags(head);
-	if (flags & KDHT_FLAG_REPLY)
-		return true;
-	switch (head->kind) {
-	case KDHT_KIND_FIND_NODE:
-		return flags & (KDHT_FLAG_RECURSE | KDHT_FLAG_FORWARD);
-	case KDHT_KIND_FIND_VALUE:
-	case KDHT_KIND_STORE:
-		return true;
-	default:
-		return false;
-	}
-}
-
 static bool is_allowed(struct asked *asked)
 {
 	bool is_exempt = kdht_is_loopback(asked->peer) ||
@@ -205,7 +177,42 @@ static void serve(struct asked *asked, const struct kdht_message *message)
 }
 
 /**
- * kdht_answer() - judge one datagram
+ * kdht_is_for_daemon() - whether a datagram is left to the daemon, untouched
+ * @config: what the daemon told of the node
+ * @data: UDP payload, at least @len linear bytes, any alignment
+ * @len: payload length in bytes
+ *
+ * That is what only the daemon can answer: another format, replies to its own requests, values,
+ * lookups and what may be forwarded. What is unsound is not.
+ *
+ * Context: any; neither sleeps nor allocates.
+ */
+bool kdht_is_for_daemon(const struct kdht_config *config, const void *data, size_t len)
+{
+	const struct kdht_head *head = data;
+	u16 flags;
+
+	if (!config->does_answer || !len || *(const u8 *)data != KDHT_MAGIC_0)
+		return true;
+	if (len < sizeof(*head) || len > KDHT_DATAGRAM_LEN_MAX ||
+	    head->version < KDHT_VERSION_MIN || head->version > KDHT_VERSION)
+		return false;
+	flags = kdht_flags(head);
+	if (flags & KDHT_FLAG_REPLY)
+		return true;
+	switch (head->kind) {
+	case KDHT_KIND_FIND_NODE:
+		return flags & (KDHT_FLAG_RECURSE | KDHT_FLAG_FORWARD);
+	case KDHT_KIND_FIND_VALUE:
+	case KDHT_KIND_STORE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/**
+ * kdht_answer() - judge one datagram that is not for the daemon
  * @node: the node that got it
  * @config: what the daemon told of it
  * @peer: where it came from
@@ -226,11 +233,8 @@ void kdht_answer(struct kdht_node *node, const struct kdht_config *config,
 	enum kdht_parse parse;
 	enum kdht_mac mac;
 
-	answer->verdict = KDHT_PASS;
 	answer->refusal = KDHT_REFUSED_NOT;
 	answer->request_kind = 0;
-	if (!config->does_answer || is_for_daemon(data, len))
-		return;
 	/* As ever, the parser comes last but for what the MAC's check leans on */
 	parse = kdht_parse(data, len, &message);
 	if (parse == KDHT_PARSE_OVERSIZE || parse == KDHT_PARSE_MAGIC || len < KDHT_OUTLINE_LEN)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
-/* What a datagram gets: passed to the daemon, dropped, or answered. */
+/* What a datagram gets: left to the daemon, dropped, or answered. */
 #ifndef KDHT_ANSWER_H
 #define KDHT_ANSWER_H
 
@@ -62,8 +62,6 @@ struct kdht_now {
 };
 
 enum kdht_verdict {
-	/* The daemon's to answer */
-	KDHT_PASS,
 	/* Nothing is sent in answer */
 	KDHT_DROP,
 	/* To be answered by kdht_answer_emit() */
@@ -72,8 +70,8 @@ enum kdht_verdict {
 
 /**
  * struct kdht_answer - what a datagram gets
- * @verdict: which of the three
- * @refusal: why it was not served; KDHT_REFUSED_NOT if it was, or is passed
+ * @verdict: which of the two
+ * @refusal: why it was not served; KDHT_REFUSED_NOT if it was
  * @request_kind: of a request that parsed and was allowed its kind, else 0
  * @head: of the reply
  * @observed: the asker's endpoint, for the reply
@@ -90,6 +88,7 @@ struct kdht_answer {
 	struct kdht_closest closest;
 };
 
+bool kdht_is_for_daemon(const struct kdht_config *config, const void *data, size_t len);
 void kdht_answer(struct kdht_node *node, const struct kdht_config *config,
 		 const struct kdht_endpoint *peer, const struct kdht_now *now,
 		 const void *data, size_t len, struct kdht_answer *answer);

@@ -52,9 +52,6 @@ static void create(const u8 *record, size_t len)
 
 static void judge(const u8 *record, size_t len)
 {
-	static const char *const verdicts[] = {
-		[KDHT_PASS] = "pass", [KDHT_DROP] = "drop", [KDHT_REPLY] = "reply",
-	};
 	const struct kdht_endpoint *peer = (const void *)next(&record, &len, sizeof(*peer));
 	struct kdht_answer answer;
 	size_t i, reply_len, buf_len;
@@ -63,8 +60,13 @@ static void judge(const u8 *record, size_t len)
 
 	now.mono_ns = next_u64(&record, &len);
 	now.unix_s = next_u32(&record, &len);
+	if (kdht_is_for_daemon(&config, record, len)) {
+		printf("pass - 0\n");
+		return;
+	}
 	kdht_answer(&node, &config, peer, &now, record, len, &answer);
-	printf("%s %s %u", verdicts[answer.verdict], names[answer.refusal], answer.request_kind);
+	printf("%s %s %u", answer.verdict == KDHT_REPLY ? "reply" : "drop", names[answer.refusal],
+	       answer.request_kind);
 	if (answer.verdict == KDHT_REPLY) {
 		/* Just as much as was asked for, so that a byte more is found */
 		buf_len = kdht_answer_len_max(&config, &answer);

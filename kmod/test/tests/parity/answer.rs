@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use kdht_core::{Config, Families, Node, Now, Outbox, Refusal, Rng, Route, ThrottleConfig};
-use kdht_kmod_test::{Random, mutate, vectors};
+use kdht_kmod_test::{Random, is_passed, mutate, vectors};
 use kdht_wire::{
     Contact, DATAGRAM_LEN_MAX, Emit, Endpoint, Filter, FindValueBody, Flags, Head, Id, KeyRing,
     Kind, Message, NetworkKey,
@@ -149,18 +149,6 @@ impl Pair {
         let len = emit.finish();
         buf[..len].to_vec()
     }
-}
-
-/// What the module leaves to the daemon: another format, replies, values, lookups and what
-/// may be forwarded, where the head is whole and of a known version.
-fn is_passed(bytes: &[u8]) -> bool {
-    if bytes.first() != Some(&b'K') {
-        return true;
-    }
-    let sound = (72..=DATAGRAM_LEN_MAX).contains(&bytes.len()) && bytes[2] == 1;
-    let flags = Flags(bytes.get(4).copied().unwrap_or(0).into());
-    let for_others = flags.has(Flags::RECURSE.with(Flags::FORWARD));
-    sound && (flags.has(Flags::REPLY) || matches!(bytes[3], 3 | 4) || bytes[3] == 2 && for_others)
 }
 
 #[test]

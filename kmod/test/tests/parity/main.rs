@@ -6,6 +6,7 @@ mod answer;
 mod closest;
 mod cookie;
 mod mac;
+mod numbers;
 mod parse;
 mod throttle;
 

@@ -1,0 +1,243 @@
+//! The module's commands.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use kdht_wire::{Contact, Id, KeyRing};
+use neli::consts::genl::{CtrlAttr, CtrlCmd};
+use neli::consts::nl::{GenlId, NlmF};
+use neli::genl::Nlattr;
+use neli::types::Buffer;
+use zerocopy::{FromBytes, IntoBytes};
+
+use crate::message::{Attributes, Link, attribute, nest};
+use crate::numbers::{Attribute, Command, KeyAttribute, KeysAttribute};
+use crate::{ControlError, FAMILY_NAME, FAMILY_VERSION, NodeStatus};
+
+/// Contacts told at once; a message of them has about 11 KiB.
+const CONTACTS_AT_ONCE: usize = 256;
+
+/// The address families' numbers on Linux.
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+
+/// What of a node is to be changed; what is `None` stays as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings {
+    /// Whether the module answers, or passes all to the daemon. It only answers for whom it
+    /// has the cookie secret of.
+    pub answer: Option<bool>,
+    /// Contacts in a reply: 1 to 20.
+    pub k: Option<u8>,
+    /// Longest value that the daemon holds, in bytes; FAULTs tell it.
+    pub value_len_max: Option<u32>,
+    /// What the daemon's cookies follow from. Can be told once.
+    pub cookie_secret: Option<[u8; 16]>,
+    /// The network's keys.
+    pub keys: Option<KeyRing>,
+    /// What one source may ask: units a second, and units saved up.
+    pub allowance: Option<(u32, u32)>,
+}
+
+/// The loaded module, as far as this process may control it.
+#[derive(Debug)]
+pub struct Control {
+    link: Link,
+    family: u16,
+}
+
+impl Control {
+    /// Finds the module.
+    ///
+    /// # Errors
+    /// [`ControlError::Missing`] or [`ControlError::Version`], each with what to do.
+    pub fn open() -> Result<Self, ControlError> {
+        let link = Link::open()?;
+        let name = [FAMILY_NAME.as_bytes(), &[0]].concat();
+        let wanted = [attribute(CtrlAttr::FamilyName, &name)?].into_iter().collect();
+        let answers = link.ask(GenlId::Ctrl.into(), CtrlCmd::Getfamily, 2, NlmF::empty(), wanted);
+        let answers: Vec<Attributes<CtrlAttr>> = match answers {
+            Err(ControlError::Refused { error, .. })
+                if error.kind() == std::io::ErrorKind::NotFound =>
+            {
+                return Err(ControlError::Missing);
+            }
+            answers => answers?,
+        };
+        let found = answers.first().ok_or(ControlError::Missing)?.get_attr_handle();
+        let version = found.get_attr_payload_as::<u32>(CtrlAttr::Version).unwrap_or(0);
+        if version < u32::from(FAMILY_VERSION) {
+            return Err(ControlError::Version(u8::try_from(version).unwrap_or(0)));
+        }
+        let family = found.get_attr_payload_as::<u16>(CtrlAttr::FamilyId);
+        Ok(Self { link, family: family.map_err(|_| ControlError::Answer("family"))? })
+    }
+
+    /// Lets node `id` answer on a UDP socket of this process. The first socket begins the
+    /// node, which remembers `throttle_slots` sources (nothing: 4,096) and passes all to the
+    /// daemon until it is told to answer.
+    ///
+    /// # Errors
+    /// [`ControlError::Refused`]: the socket is of another kind (`EPROTONOSUPPORT`) or
+    /// another namespace (`EXDEV`), taken (`EBUSY`), or one too many (`ENOSPC`).
+    pub fn attach(
+        &self,
+        id: &Id,
+        socket: BorrowedFd<'_>,
+        throttle_slots: Option<u32>,
+    ) -> Result<(), ControlError> {
+        let fd = socket.as_raw_fd().cast_unsigned();
+        let mut attributes = vec![of_id(id)?, attribute(Attribute::Fd, &fd.to_ne_bytes())?];
+        if let Some(slots) = throttle_slots {
+            attributes.push(attribute(Attribute::ThrottleSlots, &slots.to_ne_bytes())?);
+        }
+        self.tell(Command::Attach, attributes)
+    }
+
+    /// Leaves one socket of a node, or all of them, to the daemon alone. A node without
+    /// sockets is gone.
+    ///
+    /// # Errors
+    /// [`ControlError::Refused`] if there is no such node, or no such socket of it.
+    pub fn detach(&self, id: &Id, socket: Option<BorrowedFd<'_>>) -> Result<(), ControlError> {
+        let mut attributes = vec![of_id(id)?];
+        if let Some(socket) = socket {
+            let fd = socket.as_raw_fd().cast_unsigned();
+            attributes.push(attribute(Attribute::Fd, &fd.to_ne_bytes())?);
+        }
+        self.tell(Command::Detach, attributes)
+    }
+
+    /// Changes a node, all at once or not at all.
+    ///
+    /// # Errors
+    /// [`ControlError::Refused`], which says what is wrong.
+    pub fn set(&self, id: &Id, settings: &Settings) -> Result<(), ControlError> {
+        let mut attributes = vec![of_id(id)?];
+        let mut add = |kind, bytes: &[u8]| -> Result<(), ControlError> {
+            attributes.push(attribute(kind, bytes)?);
+            Ok(())
+        };
+        if let Some(answer) = settings.answer {
+            add(Attribute::Answer, &[u8::from(answer)])?;
+        }
+        if let Some(k) = settings.k {
+            add(Attribute::K, &[k])?;
+        }
+        if let Some(len) = settings.value_len_max {
+            add(Attribute::ValueLenMax, &len.to_ne_bytes())?;
+        }
+        if let Some(secret) = settings.cookie_secret {
+            add(Attribute::CookieSecret, &secret)?;
+        }
+        if let Some((rate_per_s, burst)) = settings.allowance {
+            add(Attribute::ThrottleRate, &rate_per_s.to_ne_bytes())?;
+            add(Attribute::ThrottleBurst, &burst.to_ne_bytes())?;
+        }
+        if let Some(ring) = settings.keys {
+            attributes.push(of_ring(&ring)?);
+        }
+        self.tell(Command::NodeSet, attributes)
+    }
+
+    /// Lets a node tell others of `contacts` from now on; a known id's endpoint is replaced.
+    ///
+    /// # Errors
+    /// [`ControlError::Refused`] at the first contact that is not held: the own id, or one
+    /// more than a table takes. Those before it are.
+    pub fn add_contacts(&self, id: &Id, contacts: &[Contact]) -> Result<(), ControlError> {
+        contacts.chunks(CONTACTS_AT_ONCE).try_for_each(|some| {
+            let told = some.iter().map(|c| attribute(Attribute::Contact, c.as_bytes()));
+            let attributes: Result<Vec<_>, _> = [of_id(id)].into_iter().chain(told).collect();
+            self.tell(Command::ContactAdd, attributes?)
+        })
+    }
+
+    /// Lets a node tell nobody of a contact any more.
+    ///
+    /// # Errors
+    /// [`ControlError::Refused`] if it is not there.
+    pub fn remove_contact(&self, id: &Id, contact: &Contact) -> Result<(), ControlError> {
+        let attributes = of_table(id, contact.endpoint.is_v4(), &contact.id)?;
+        self.tell(Command::ContactDel, attributes)
+    }
+
+    /// The contacts of one family that a node tells of closest to `target`, nearest first.
+    ///
+    /// # Errors
+    /// [`ControlError::Refused`] if there is no such node.
+    pub fn closest(&self, id: &Id, is_v4: bool, target: &Id) -> Result<Vec<Contact>, ControlError> {
+        let attributes = of_table(id, is_v4, target)?.into_iter().collect();
+        let answers = self.ask(Command::Closest, NlmF::empty(), attributes)?;
+        let contacts = answers.iter().flat_map(Attributes::iter);
+        contacts
+            .filter(|attribute| *attribute.nla_type().nla_type() == Attribute::Contact)
+            .map(|attribute| {
+                Contact::read_from_bytes(attribute.nla_payload().as_ref())
+                    .map_err(|_| ControlError::Answer("whole contact"))
+            })
+            .collect()
+    }
+
+    /// What the module tells of one node.
+    ///
+    /// # Errors
+    /// [`ControlError::Refused`] if there is no such node.
+    pub fn node(&self, id: &Id) -> Result<NodeStatus, ControlError> {
+        let attributes = [of_id(id)?].into_iter().collect();
+        let answers = self.ask(Command::NodeGet, NlmF::empty(), attributes)?;
+        NodeStatus::read(answers.first().ok_or(ControlError::Answer("node"))?)
+    }
+
+    /// Every node of this network namespace.
+    ///
+    /// # Errors
+    /// [`ControlError::Refused`] without the right to ask.
+    pub fn nodes(&self) -> Result<Vec<NodeStatus>, ControlError> {
+        let answers = self.ask(Command::NodeGet, NlmF::DUMP, Attributes::new())?;
+        answers.iter().map(NodeStatus::read).collect()
+    }
+
+    fn tell(
+        &self,
+        command: Command,
+        attributes: Vec<Nlattr<Attribute, Buffer>>,
+    ) -> Result<(), ControlError> {
+        self.ask(command, NlmF::empty(), attributes.into_iter().collect()).map(|_| ())
+    }
+
+    fn ask(
+        &self,
+        command: Command,
+        flags: NlmF,
+        attributes: Attributes<Attribute>,
+    ) -> Result<Vec<Attributes<Attribute>>, ControlError> {
+        self.link.ask(self.family, command, FAMILY_VERSION, flags, attributes)
+    }
+}
+
+fn of_id(id: &Id) -> Result<Nlattr<Attribute, Buffer>, ControlError> {
+    attribute(Attribute::Id, &id.0)
+}
+
+fn of_table(
+    id: &Id,
+    is_v4: bool,
+    target: &Id,
+) -> Result<Vec<Nlattr<Attribute, Buffer>>, ControlError> {
+    let family = if is_v4 { AF_INET } else { AF_INET6 };
+    Ok(vec![
+        of_id(id)?,
+        attribute(Attribute::Family, &family.to_ne_bytes())?,
+        attribute(Attribute::Target, &target.0)?,
+    ])
+}
+
+fn of_ring(ring: &KeyRing) -> Result<Nlattr<Attribute, Buffer>, ControlError> {
+    let keys = [ring.signing(), ring.verifying()].into_iter().flatten().map(|key| {
+        let id = attribute(KeyAttribute::Id, &[key.id])?;
+        let secret = attribute(KeyAttribute::Secret, &key.secret)?;
+        nest(KeysAttribute::Key, &[id, secret])
+    });
+    let keys: Result<Vec<_>, _> = keys.collect();
+    nest(Attribute::Keys, &keys?)
+}

@@ -1,0 +1,123 @@
+//! What the module tells of a node.
+
+use kdht_wire::Id;
+use neli::consts::genl::NlAttrType;
+use neli::genl::Nlattr;
+use neli::types::Buffer;
+
+use crate::ControlError;
+use crate::message::Attributes;
+use crate::numbers::{Attribute, StatsAttribute};
+
+/// One node of the module.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NodeStatus {
+    /// Its id.
+    pub id: Id,
+    /// Whether it answers, or passes all to the daemon.
+    pub answers: bool,
+    /// Contacts in a reply.
+    pub k: u8,
+    /// Sockets it is attached to.
+    pub sockets: u32,
+    /// Contacts that it tells others of: IPv4, IPv6.
+    pub contacts: [u32; 2],
+    /// What it counted.
+    pub counts: Counts,
+}
+
+/// What a node counted since its first socket was attached.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Counts {
+    /// Datagrams that came in, passed ones too.
+    pub datagrams_in: u64,
+    /// Their bytes of UDP payload.
+    pub bytes_in: u64,
+    /// Replies handed to the network.
+    pub datagrams_out: u64,
+    /// Their bytes of UDP payload.
+    pub bytes_out: u64,
+    /// Datagrams left to the daemon.
+    pub passed: u64,
+    /// Requests that parsed and were allowed, in the order of [`kdht_wire::Kind::ALL`].
+    pub requests_in: Vec<u64>,
+    /// Replies, in the order of [`kdht_wire::Kind::ALL`].
+    pub replies_out: Vec<u64>,
+    /// Refusals, in the order of the engine's `Refusal::NAMED`.
+    pub refused: Vec<u64>,
+}
+
+impl NodeStatus {
+    pub(crate) fn read(attributes: &Attributes<Attribute>) -> Result<Self, ControlError> {
+        let mut status = Self {
+            id: Id::ZERO,
+            answers: false,
+            k: 0,
+            sockets: 0,
+            contacts: [0; 2],
+            counts: Counts::default(),
+        };
+        for attribute in attributes.iter() {
+            let number = || number(attribute);
+            match attribute.nla_type().nla_type() {
+                Attribute::Id => {
+                    let bytes: &[u8] = attribute.nla_payload().as_ref();
+                    status.id = Id(bytes.try_into().map_err(|_| ControlError::Answer("id"))?);
+                }
+                Attribute::Answer => status.answers = number() == 1,
+                Attribute::K => status.k = u8::try_from(number()).unwrap_or(u8::MAX),
+                Attribute::Sockets => status.sockets = half(number()),
+                Attribute::ContactsV4 => status.contacts[0] = half(number()),
+                Attribute::ContactsV6 => status.contacts[1] = half(number()),
+                Attribute::Stats => status.counts = Counts::read(attribute)?,
+                _ => {}
+            }
+        }
+        Ok(status)
+    }
+}
+
+impl Counts {
+    fn read(attribute: &Nlattr<Attribute, Buffer>) -> Result<Self, ControlError> {
+        let inner = attribute.get_attr_handle::<StatsAttribute>();
+        let inner = inner.map_err(|_| ControlError::Answer("counters"))?;
+        let mut counts = Self::default();
+        for attribute in inner.iter() {
+            match attribute.nla_type().nla_type() {
+                StatsAttribute::DatagramsIn => counts.datagrams_in = number(attribute),
+                StatsAttribute::BytesIn => counts.bytes_in = number(attribute),
+                StatsAttribute::DatagramsOut => counts.datagrams_out = number(attribute),
+                StatsAttribute::BytesOut => counts.bytes_out = number(attribute),
+                StatsAttribute::Passed => counts.passed = number(attribute),
+                StatsAttribute::RequestsIn => counts.requests_in = row(attribute),
+                StatsAttribute::RepliesOut => counts.replies_out = row(attribute),
+                StatsAttribute::Refused => counts.refused = row(attribute),
+                _ => {}
+            }
+        }
+        Ok(counts)
+    }
+}
+
+/// Counters that are numbered from 1 and stand in their order; 0 aligns them.
+fn row<A: NlAttrType>(attribute: &Nlattr<A, Buffer>) -> Vec<u64> {
+    let inner = attribute.get_attr_handle::<StatsAttribute>();
+    let counts = inner.iter().flat_map(|inner| inner.iter());
+    counts.filter(|attribute| u16::from(attribute.nla_type()) != 0).map(number).collect()
+}
+
+/// A number of up to eight bytes, as this host holds it.
+fn number<A>(attribute: &Nlattr<A, Buffer>) -> u64 {
+    let bytes: &[u8] = attribute.nla_payload().as_ref();
+    match *bytes {
+        [a] => u64::from(a),
+        [a, b] => u64::from(u16::from_ne_bytes([a, b])),
+        [a, b, c, d] => u64::from(u32::from_ne_bytes([a, b, c, d])),
+        [a, b, c, d, e, f, g, h] => u64::from_ne_bytes([a, b, c, d, e, f, g, h]),
+        _ => 0,
+    }
+}
+
+fn half(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}

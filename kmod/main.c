@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The module: a Kademlia node's datagrams, answered where they come in. */
+#include <linux/genetlink.h>
+#include <linux/module.h>
+
+#include "attach.h"
+#include "kdht_netlink.h"
+#include "netlink.h"
+
+static int __init kdht_init(void)
+{
+	int err;
+
+	err = kdht_attach_init();
+	if (err)
+		return err;
+	err = kdht_netlink_init();
+	if (err)
+		kdht_attach_exit();
+	return err;
+}
+
+static void __exit kdht_exit(void)
+{
+	kdht_netlink_exit();
+	kdht_attach_exit();
+}
+
+module_init(kdht_init);
+module_exit(kdht_exit);
+MODULE_DESCRIPTION("Kademlia node: answers the kdht wire in softirq");
+MODULE_LICENSE("GPL");
+MODULE_ALIAS_GENL_FAMILY(KDHT_FAMILY_NAME);

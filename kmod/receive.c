@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Each datagram of an attached socket comes here first. */
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/timekeeping.h>
+#include <linux/udp.h>
+#include <net/ipv6.h>
+
+#include "attach.h"
+#include "receive.h"
+#include "send.h"
+
+/* Who sent it. False where only the daemon can tell how to answer */
+static bool peer_of(const struct sk_buff *skb, struct kdht_endpoint *peer)
+{
+	peer->port = udp_hdr(skb)->source;
+	if (!peer->port)
+		return false;
+	if (skb->protocol == htons(ETH_P_IP)) {
+		memset(peer->ip, 0, 10);
+		memset(peer->ip + 10, 0xff, 2);
+		memcpy(peer->ip + 12, &ip_hdr(skb)->saddr, 4);
+		return true;
+	}
+	if (skb->protocol != htons(ETH_P_IPV6))
+		return false;
+	memcpy(peer->ip, &ipv6_hdr(skb)->saddr, sizeof(peer->ip));
+	return !(ipv6_addr_type(&ipv6_hdr(skb)->saddr) & IPV6_ADDR_LINKLOCAL);
+}
+
+static void count_passed(struct kdht_instance *instance, size_t len)
+{
+	struct kdht_stats *stats = this_cpu_ptr(instance->stats);
+
+	u64_stats_update_begin(&stats->sync);
+	stats->counts.datagrams_in++;
+	stats->counts.bytes_in += len;
+	stats->counts.passed++;
+	u64_stats_update_end(&stats->sync);
+}
+
+static void count(struct kdht_instance *instance, const struct kdht_answer *answer,
+		  size_t in_len, size_t out_len)
+{
+	struct kdht_stats *stats = this_cpu_ptr(instance->stats);
+	struct kdht_counts *counts = &stats->counts;
+
+	u64_stats_update_begin(&stats->sync);
+	counts->datagrams_in++;
+	counts->bytes_in += in_len;
+	if (answer->request_kind)
+		counts->requests_in[answer->request_kind - 1]++;
+	if (answer->refusal != KDHT_REFUSED_NOT)
+		counts->refused[answer->refusal]++;
+	if (out_len) {
+		counts->datagrams_out++;
+		counts->bytes_out += out_len;
+		counts->replies_out[answer->head.kind - 1]++;
+	} else if (answer->verdict == KDHT_REPLY) {
+		counts->refused[KDHT_REFUSED_OUTBOX]++;
+	}
+	u64_stats_update_end(&stats->sync);
+}
+
+/* Judges and takes one datagram. Apart, so that what is passed does not pay for its frame */
+static noinline void take(struct sock *sk, struct kdht_instance *instance,
+			  const struct kdht_config *config, const struct kdht_endpoint *peer,
+			  struct sk_buff *skb)
+{
+	size_t len = skb->len - sizeof(struct udphdr), out_len = 0;
+	struct kdht_now now = {
+		.mono_ns = ktime_get_ns(),
+		.unix_s = (u32)ktime_get_real_seconds(),
+	};
+	struct kdht_answer answer;
+
+	kdht_answer(&instance->node, config, peer, &now, skb->data + sizeof(struct udphdr), len,
+		    &answer);
+	if (answer.verdict == KDHT_REPLY)
+		out_len = kdht_send_reply(sk, skb, config, &answer);
+	else
+		consume_skb(skb);
+	count(instance, &answer, len, out_len);
+}
+
+/**
+ * kdht_receive() - judge one datagram, and answer it or leave it to the daemon
+ * @sk: the attached socket
+ * @skb: the datagram from its UDP header on, its checksum verified
+ *
+ * Context: softirq, or with softirqs off, within rcu_read_lock(). Neither sleeps nor waits.
+ * Return: 0 if @skb was taken, 1 if it is the daemon's.
+ */
+int kdht_receive(struct sock *sk, struct sk_buff *skb)
+{
+	struct kdht_socket *socket = rcu_dereference_sk_user_data(sk);
+	size_t len = skb->len - sizeof(struct udphdr);
+	struct kdht_instance *instance;
+	struct kdht_config *config;
+	struct kdht_endpoint peer;
+
+	/* It was detached just now */
+	if (!socket)
+		return 1;
+	instance = socket->instance;
+	config = rcu_dereference(instance->config);
+	/* The daemon's are several datagrams in one, too, and one to many hosts */
+	if (skb_is_gso(skb) || skb->pkt_type != PACKET_HOST || skb_linearize(skb) ||
+	    kdht_is_for_daemon(config, skb->data + sizeof(struct udphdr), len) ||
+	    !peer_of(skb, &peer)) {
+		count_passed(instance, len);
+		return 1;
+	}
+	take(sk, instance, config, &peer, skb);
+	return 0;
+}

@@ -1,0 +1,52 @@
+//! What is tried with the module itself, in a guest: run as root on a kernel that may be
+//! lost, with `udp_tunnel.ko`, `ip6_udp_tunnel.ko` and `kdht.ko` in the directory that the
+//! command line names. Every case begins with the module loaded and ends with it at rest.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used)]
+
+mod answering;
+mod daemon;
+mod hostile;
+mod lifetime;
+mod module;
+mod probe;
+mod rights;
+
+use std::panic::catch_unwind;
+use std::process::ExitCode;
+
+use module::Module;
+
+/// One case: what it claims, and the check.
+type Case = (&'static str, fn(&Module));
+
+fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    let Some(first) = words.next() else {
+        eprintln!("usage: kdht-guest MODULES");
+        return ExitCode::from(2);
+    };
+    // Parts of cases that need a process of their own.
+    match first.as_str() {
+        "attach-and-wait" => return probe::attach_and_wait(),
+        "may-control" => return probe::may_control(),
+        _ => {}
+    }
+    let module = Module::at(&first);
+    module.load().unwrap();
+    let cases: Vec<Case> =
+        [answering::CASES, hostile::CASES, lifetime::CASES, rights::CASES].concat();
+    let (mut passed, mut failed) = (0, 0);
+    for (claim, check) in cases {
+        // A case that fails must not keep the others from being tried.
+        if catch_unwind(|| check(&module)).is_ok() {
+            passed += 1;
+            println!("ok      {claim}");
+        } else {
+            failed += 1;
+            println!("FAILED  {claim}");
+        }
+    }
+    println!("{passed} passed, {failed} failed");
+    ExitCode::from(u8::from(failed > 0))
+}

@@ -1,0 +1,20 @@
+//! What the module leaves to the daemon.
+
+use kdht_wire::{DATAGRAM_LEN_MAX, Flags, HEAD_LEN, Kind, MAGIC, VERSION};
+
+/// Whether a datagram is one that only the daemon can answer: another format, a reply, about
+/// a value, a lookup or what may be forwarded; with a whole head of a known version.
+#[must_use]
+pub fn is_passed(bytes: &[u8]) -> bool {
+    if bytes.first() != Some(&MAGIC[0]) {
+        return true;
+    }
+    let is_sound = (HEAD_LEN..=DATAGRAM_LEN_MAX).contains(&bytes.len()) && bytes[2] == VERSION;
+    let flags = Flags(bytes.get(4).copied().unwrap_or(0).into());
+    let is_for_others = flags.has(Flags::RECURSE.with(Flags::FORWARD));
+    let kind = bytes.get(3).copied().and_then(Kind::from_u8);
+    is_sound
+        && (flags.has(Flags::REPLY)
+            || matches!(kind, Some(Kind::FindValue | Kind::Store))
+            || kind == Some(Kind::FindNode) && is_for_others)
+}
