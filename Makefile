@@ -14,11 +14,13 @@ demo:
 # Every test there is.
 test: needs
 	$(CARGO) test --workspace --all-features
+	./kmod/test/build bookworm-backports
 	./kmod/test/guest
 
 # The kernel module's tests alone: its C beside the Rust crates, then the module in a guest.
 test-kmod: needs
 	$(CARGO) test -p kdht-kmod -p kdht-kmod-test
+	./kmod/test/build bookworm-backports
 	./kmod/test/guest
 
 # Puts known bugs back and takes defences away, one at a time, and shows that a test finds each.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The module: a Kademlia node's datagrams, answered where they come in. */
-#include <linux/genetlink.h>
 #include <linux/module.h>
+#include <net/genetlink.h>
 
 #include "attach.h"
 #include "kdht_netlink.h"
