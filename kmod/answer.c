@@ -131,28 +131,33 @@ static void refuse_unparsed(struct asked *asked, const struct kdht_head *head,
 	asked->answer->len_max = asked->len;
 }
 
+/* Of both families. Apart, so that who wants one does not pay for its frame */
+static noinline void find_of_both(struct asked *asked, const struct kdht_head *head,
+				  const struct kdht_table *own, const struct kdht_table *other)
+{
+	struct kdht_closest of_own, of_other;
+	u8 k = asked->config->k;
+
+	kdht_table_closest(own, &head->target, k, &head->sender, &of_own);
+	kdht_table_closest(other, &head->target, k, &head->sender, &of_other);
+	kdht_closest_merge(&of_own, &of_other, &head->target, k, &asked->answer->closest);
+}
+
 /* The closest contacts of the families that @head wants, or of the asker's own */
 static void find_closest(struct asked *asked, const struct kdht_head *head)
 {
-	struct kdht_closest *out = &asked->answer->closest;
 	u16 wanted = kdht_flags(head) & (KDHT_FLAG_WANT4 | KDHT_FLAG_WANT6);
 	bool is_v4 = kdht_is_v4(asked->peer);
-	struct kdht_table *own, *other;
-	u8 k = asked->config->k;
+	const struct kdht_table *own, *other;
 
 	own = &asked->node->tables[is_v4 ? KDHT_FAMILY_V4 : KDHT_FAMILY_V6];
 	other = &asked->node->tables[is_v4 ? KDHT_FAMILY_V6 : KDHT_FAMILY_V4];
-	if (wanted == (KDHT_FLAG_WANT4 | KDHT_FLAG_WANT6)) {
-		struct kdht_closest of_own, of_other;
-
-		kdht_table_closest(own, &head->target, k, &head->sender, &of_own);
-		kdht_table_closest(other, &head->target, k, &head->sender, &of_other);
-		kdht_closest_merge(&of_own, &of_other, &head->target, k, out);
-		return;
-	}
+	if (wanted == (KDHT_FLAG_WANT4 | KDHT_FLAG_WANT6))
+		return find_of_both(asked, head, own, other);
 	if (wanted && wanted != (is_v4 ? KDHT_FLAG_WANT4 : KDHT_FLAG_WANT6))
 		own = other;
-	kdht_table_closest(own, &head->target, k, &head->sender, out);
+	kdht_table_closest(own, &head->target, asked->config->k, &head->sender,
+			   &asked->answer->closest);
 }
 
 static void serve(struct asked *asked, const struct kdht_message *message)

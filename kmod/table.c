@@ -10,6 +10,7 @@
 #include <linux/bitops.h>
 #include <linux/errno.h>
 #include <linux/kernel.h>
+#include <linux/minmax.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <asm/byteorder.h>
@@ -235,17 +236,35 @@ struct question {
 	const struct kdht_id *target;
 	const struct kdht_id *asker;
 	u64 target_prefix;
+	u64 asker_prefix;
 	u8 k;
+};
+
+/* So few contacts are put in order by comparing them */
+#define FEW		5
+/* Spans that are put aside at once; what does not go aside is compared, too */
+#define ASIDE_MAX	16
+
+/* Contacts of one class, from @low to before @high, that have their first @bit bits in common */
+struct span {
+	u16 low;
+	u16 high;
+	u16 bit;
 };
 
 /* Puts @contact in its place among those from @from on, of which the farthest may drop out */
 static void rank(const struct question *question, const struct kdht_contact *contact, u8 from,
 		 struct kdht_closest *out)
 {
-	u64 distance = prefix(&contact->id) ^ question->target_prefix;
+	u64 first = prefix(&contact->id);
+	u64 distance = first ^ question->target_prefix;
 	u8 at = out->count;
 
-	if (at == question->k) {
+	if (first == question->asker_prefix && is_same(&contact->id, question->asker))
+		return;
+	if (at < question->k) {
+		out->count++;
+	} else {
 		u64 farthest = out->distances[at - 1];
 
 		if (distance > farthest ||
@@ -253,62 +272,73 @@ static void rank(const struct question *question, const struct kdht_contact *con
 		     !is_nearer(&contact->id, &out->contacts[at - 1]->id, question->target)))
 			return;
 		at--;
-	} else {
-		out->count++;
 	}
-	while (at > from && (out->distances[at - 1] > distance ||
-			     (out->distances[at - 1] == distance &&
-			      is_nearer(&contact->id, &out->contacts[at - 1]->id,
-					question->target)))) {
-		out->distances[at] = out->distances[at - 1];
+	for (; at > from; at--) {
+		u64 before = out->distances[at - 1];
+
+		if (before < distance ||
+		    (before == distance &&
+		     !is_nearer(&contact->id, &out->contacts[at - 1]->id, question->target)))
+			break;
+		out->distances[at] = before;
 		out->contacts[at] = out->contacts[at - 1];
-		at--;
 	}
 	out->distances[at] = distance;
 	out->contacts[at] = contact;
 }
 
-/* Appends the nearest of one class, whose contacts are all farther than those found so far */
+/*
+ * Halves @span by its next bit: what shares it with the target stays, and all of that is
+ * nearer than the other half, which goes to @far.
+ */
+static void halve(const struct kdht_class *class, const struct kdht_id *target,
+		  struct span *span, struct span *far)
+{
+	u16 ones = span->low, after = span->high, bit = span->bit;
+
+	while (ones < after) {
+		u16 middle = ones + (after - ones) / 2;
+
+		if (bit_of(&class->contacts[middle].id, bit))
+			after = middle;
+		else
+			ones = middle + 1;
+	}
+	far->low = ones;
+	far->high = span->high;
+	span->high = ones;
+	if (bit_of(target, bit))
+		swap(*span, *far);
+	span->bit = bit + 1;
+	far->bit = bit + 1;
+}
+
+/*
+ * Appends the nearest of one class, whose contacts are all farther than those found so far.
+ * As they are sorted by id, halving by one bit after the other finds them in their order.
+ */
 static void append_nearest(const struct kdht_class *class, unsigned int shared,
 			   const struct question *question, struct kdht_closest *out)
 {
-	/* One more than is wanted: the asker may be among them */
-	u16 need = question->k - out->count + 1;
-	u16 low = 0, high = class->count;
-	unsigned int bit = shared + 1;
-	u8 from = out->count;
-	u16 i;
+	struct span span = { .low = 0, .high = class->count, .bit = shared + 1 };
+	struct span aside[ASIDE_MAX];
+	unsigned int aside_count = 0;
 
-	/*
-	 * As long as enough contacts share one bit more with the target, all others are
-	 * farther. Ids are unique, so 160 bits leave one at most.
-	 */
-	for (; high - low > need && bit < KDHT_CLASSES; bit++) {
-		u16 ones = low, after = high;
+	for (;;) {
+		u8 from = out->count;
 
-		while (ones < after) {
-			u16 middle = ones + (after - ones) / 2;
+		while (span.high - span.low > FEW && span.bit < KDHT_CLASSES &&
+		       aside_count < ASIDE_MAX) {
+			struct span *far = &aside[aside_count];
 
-			if (bit_of(&class->contacts[middle].id, bit))
-				after = middle;
-			else
-				ones = middle + 1;
+			halve(class, question->target, &span, far);
+			aside_count += far->low < far->high;
 		}
-		if (bit_of(question->target, bit)) {
-			if (high - ones < need)
-				break;
-			low = ones;
-		} else {
-			if (ones - low < need)
-				break;
-			high = ones;
-		}
-	}
-	for (i = low; i < high; i++) {
-		const struct kdht_contact *contact = &class->contacts[i];
-
-		if (!is_same(&contact->id, question->asker))
-			rank(question, contact, from, out);
+		for (; span.low < span.high; span.low++)
+			rank(question, &class->contacts[span.low], from, out);
+		if (!aside_count || out->count == question->k)
+			return;
+		span = aside[--aside_count];
 	}
 }
 
@@ -343,6 +373,7 @@ void kdht_table_closest(const struct kdht_table *table, const struct kdht_id *ta
 		.target = target,
 		.asker = asker,
 		.target_prefix = prefix(target),
+		.asker_prefix = prefix(asker),
 		.k = k,
 	};
 	u64 own[3], distance[3];

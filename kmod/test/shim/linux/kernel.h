@@ -3,11 +3,11 @@
 #ifndef SHIM_LINUX_KERNEL_H
 #define SHIM_LINUX_KERNEL_H
 
+#include <linux/minmax.h>
+
+#define noinline __attribute__((noinline))
 #define BIT(number) (1UL << (number))
 #define READ_ONCE(x) (*(const volatile __typeof__(x) *)&(x))
 #define WRITE_ONCE(x, value) (*(volatile __typeof__(x) *)&(x) = (value))
-#define max(a, b) ((a) > (b) ? (a) : (b))
-#define min(a, b) ((a) < (b) ? (a) : (b))
-#define max_t(type, a, b) max((type)(a), (type)(b))
 
 #endif

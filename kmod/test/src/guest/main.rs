@@ -1,10 +1,11 @@
 //! What is tried with the module itself, in a guest: run as root on a kernel that may be
 //! lost, with `udp_tunnel.ko`, `ip6_udp_tunnel.ko` and `kdht.ko` in the directory that the
-//! command line names. Every case begins with the module loaded and ends with it at rest.
+//! command line names. With `count` it measures instead. Every case begins with the module loaded and ends with it at rest.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used)]
 
 mod answering;
+mod count;
 mod daemon;
 mod hostile;
 mod lifetime;
@@ -23,7 +24,7 @@ type Case = (&'static str, fn(&Module));
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
     let Some(first) = words.next() else {
-        eprintln!("usage: kdht-guest MODULES");
+        eprintln!("usage: kdht-guest MODULES [count]");
         return ExitCode::from(2);
     };
     // Parts of cases that need a process of their own.
@@ -33,6 +34,9 @@ fn main() -> ExitCode {
         _ => {}
     }
     let module = Module::at(&first);
+    if words.next().is_some_and(|word| word == "count") {
+        return count::count(&module);
+    }
     module.load().unwrap();
     let cases: Vec<Case> =
         [answering::CASES, hostile::CASES, lifetime::CASES, rights::CASES].concat();
