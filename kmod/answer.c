@@ -177,43 +177,74 @@ static void serve(struct asked *asked, const struct kdht_message *message)
 	asked->answer->len_max = is_proven ? KDHT_DATAGRAM_LEN_MAX :
 					     asked->len * KDHT_UNPROVEN_FACTOR;
 	asked->answer->closest.count = 0;
-	if (head->kind == KDHT_KIND_FIND_NODE)
+	/* Of a value that is not held, who is closer to it */
+	if (head->kind != KDHT_KIND_PING)
 		find_closest(asked, head);
 }
 
 /**
- * kdht_is_for_daemon() - whether a datagram is left to the daemon, untouched
- * @config: what the daemon told of the node
- * @data: UDP payload, at least @len linear bytes, any alignment
- * @len: payload length in bytes
+ * kdht_pass_unread() - a datagram goes to the daemon that could not be looked into
+ * @node: the node that got it
  *
- * That is what only the daemon can answer: another format, replies to its own requests, values,
- * lookups and what may be forwarded. What is unsound is not.
- *
- * Context: any; neither sleeps nor allocates.
+ * Context: softirq, or with softirqs off, within rcu_read_lock().
  */
-bool kdht_is_for_daemon(const struct kdht_config *config, const void *data, size_t len)
+void kdht_pass_unread(const struct kdht_node *node)
 {
-	const struct kdht_head *head = data;
-	u16 flags;
+	struct kdht_filter *filter = rcu_dereference(node->filter);
 
-	if (!config->does_answer || !len || *(const u8 *)data != KDHT_MAGIC_0)
-		return true;
-	if (len < sizeof(*head) || len > KDHT_DATAGRAM_LEN_MAX ||
-	    head->version < KDHT_VERSION_MIN || head->version > KDHT_VERSION)
-		return false;
-	flags = kdht_flags(head);
-	if (flags & KDHT_FLAG_REPLY)
-		return true;
+	/* It may be a STORE, whose key is not known here */
+	if (filter)
+		kdht_filter_doubt(filter);
+}
+
+/* Whether the request in a whole head of a version spoken here is the daemon's */
+static bool is_request_for_daemon(const struct kdht_config *config,
+				  struct kdht_filter *filter, const struct kdht_head *head)
+{
 	switch (head->kind) {
-	case KDHT_KIND_FIND_NODE:
-		return flags & (KDHT_FLAG_RECURSE | KDHT_FLAG_FORWARD);
-	case KDHT_KIND_FIND_VALUE:
 	case KDHT_KIND_STORE:
+		/* Before the daemon can hold the value, so that no asker finds its key absent */
+		if (filter)
+			kdht_filter_add(filter, &head->target);
 		return true;
+	case KDHT_KIND_FIND_NODE:
+		return kdht_flags(head) & (KDHT_FLAG_RECURSE | KDHT_FLAG_FORWARD);
+	case KDHT_KIND_FIND_VALUE:
+		return (kdht_flags(head) & (KDHT_FLAG_RECURSE | KDHT_FLAG_FORWARD)) ||
+		       !config->does_answer ||
+		       !kdht_filter_proves_absent(filter, &head->target);
 	default:
 		return false;
 	}
+}
+
+/**
+ * kdht_is_for_daemon() - whether a datagram is left to the daemon, untouched
+ * @node: the node that got it
+ * @config: what the daemon told of it
+ * @data: UDP payload, at least @len linear bytes, any alignment
+ * @len: payload length in bytes
+ *
+ * That is what only the daemon can answer: another format, replies to its own requests, values
+ * that it may hold, lookups and what may be forwarded. What is unsound is not. The key of a
+ * STORE is noted as one under which the daemon may hold values from now on.
+ *
+ * Context: softirq, or with softirqs off, within rcu_read_lock(). Neither sleeps nor allocates.
+ */
+bool kdht_is_for_daemon(const struct kdht_node *node, const struct kdht_config *config,
+			const void *data, size_t len)
+{
+	struct kdht_filter *filter = rcu_dereference(node->filter);
+	const struct kdht_head *head = data;
+
+	if (!len || *(const u8 *)data != KDHT_MAGIC_0)
+		return true;
+	if (len < sizeof(*head) || len > KDHT_DATAGRAM_LEN_MAX ||
+	    head->version < KDHT_VERSION_MIN || head->version > KDHT_VERSION)
+		return !config->does_answer;
+	if (kdht_flags(head) & KDHT_FLAG_REPLY)
+		return true;
+	return is_request_for_daemon(config, filter, head) || !config->does_answer;
 }
 
 /**

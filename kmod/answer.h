@@ -7,6 +7,7 @@
 
 #include "cookie.h"
 #include "emit.h"
+#include "filter.h"
 #include "kdht_wire.h"
 #include "mac.h"
 #include "refusal.h"
@@ -45,12 +46,14 @@ enum kdht_family {
  * @cookies: its cookies
  * @throttle: its sources' allowances
  * @tables: contacts by family
+ * @filter: keys under which the daemon may hold values; NULL until it is begun, then there
  */
 struct kdht_node {
 	struct kdht_id id;
 	struct kdht_cookies cookies;
 	struct kdht_throttle throttle;
 	struct kdht_table tables[KDHT_FAMILY_COUNT];
+	struct kdht_filter __rcu *filter;
 };
 
 /* Both clocks, read once per datagram */
@@ -88,7 +91,9 @@ struct kdht_answer {
 	struct kdht_closest closest;
 };
 
-bool kdht_is_for_daemon(const struct kdht_config *config, const void *data, size_t len);
+bool kdht_is_for_daemon(const struct kdht_node *node, const struct kdht_config *config,
+			const void *data, size_t len);
+void kdht_pass_unread(const struct kdht_node *node);
 void kdht_answer(struct kdht_node *node, const struct kdht_config *config,
 		 const struct kdht_endpoint *peer, const struct kdht_now *now,
 		 const void *data, size_t len, struct kdht_answer *answer);

@@ -91,6 +91,7 @@ static void instance_free(struct kdht_instance *instance)
 	for (family = 0; family < KDHT_FAMILY_COUNT; family++)
 		kdht_table_free(&instance->node.tables[family]);
 	kdht_throttle_free(&instance->node.throttle);
+	kdht_filter_free(rcu_dereference_protected(instance->node.filter, true));
 	free_percpu(instance->stats);
 	kfree_sensitive(rcu_dereference_protected(instance->config, true));
 	kfree_sensitive(instance);

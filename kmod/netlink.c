@@ -6,6 +6,7 @@
 #include <linux/capability.h>
 #include <linux/moduleparam.h>
 #include <linux/net.h>
+#include <linux/random.h>
 #include <net/genetlink.h>
 #include <net/netlink.h>
 
@@ -32,6 +33,10 @@ static const struct nla_policy keys_policy[] = {
 /* Not const, as 6.1 points to them by pointers to what may be changed */
 static struct netlink_range_validation value_len_range = { .max = KDHT_VALUE_LEN_MAX };
 static struct netlink_range_validation slots_range = { .max = KDHT_THROTTLE_SLOTS_MAX };
+static struct netlink_range_validation filter_range = {
+	.min = KDHT_FILTER_BITS_MIN,
+	.max = KDHT_FILTER_BITS_MAX,
+};
 
 static const struct nla_policy policy[] = {
 	[KDHT_A_NODE_ID] = NLA_POLICY_EXACT_LEN(KDHT_ID_LEN),
@@ -47,6 +52,7 @@ static const struct nla_policy policy[] = {
 	[KDHT_A_NODE_CONTACT] = NLA_POLICY_EXACT_LEN(sizeof(struct kdht_contact)),
 	[KDHT_A_NODE_TARGET] = NLA_POLICY_EXACT_LEN(KDHT_ID_LEN),
 	[KDHT_A_NODE_FAMILY] = { .type = NLA_U16 },
+	[KDHT_A_NODE_FILTER_BITS] = NLA_POLICY_FULL_RANGE(NLA_U32, &filter_range),
 };
 
 /* Whether the sender may: the family's flag asked for CAP_NET_ADMIN in its own namespace */
@@ -82,6 +88,12 @@ static struct kdht_config *config_of(struct kdht_instance *instance)
 	return rcu_dereference_protected(instance->config, lockdep_is_held(&kdht_lock));
 }
 
+/* The filter, if it was begun; under kdht_lock */
+static struct kdht_filter *filter_of(struct kdht_instance *instance)
+{
+	return rcu_dereference_protected(instance->node.filter, lockdep_is_held(&kdht_lock));
+}
+
 static int put_node(struct sk_buff *msg, u32 portid, u32 seq, int flags,
 		    struct kdht_instance *instance)
 {
@@ -104,6 +116,7 @@ static int put_node(struct sk_buff *msg, u32 portid, u32 seq, int flags,
 			READ_ONCE(tables[KDHT_FAMILY_V4].count)) ||
 	    nla_put_u32(msg, KDHT_A_NODE_CONTACTS_V6,
 			READ_ONCE(tables[KDHT_FAMILY_V6].count)) ||
+	    nla_put_u8(msg, KDHT_A_NODE_FILTER, kdht_filter_state(filter_of(instance))) ||
 	    kdht_stats_put(msg, &counts)) {
 		genlmsg_cancel(msg, head);
 		return -EMSGSIZE;
@@ -425,6 +438,78 @@ unlock:
 	return err;
 }
 
+static int handle_filter_begin(struct sk_buff *skb, struct genl_info *info)
+{
+	struct kdht_instance *instance = begin(skb, info);
+	u32 bits = KDHT_FILTER_BITS_DEFAULT;
+	struct kdht_filter *filter;
+	siphash_key_t key;
+	int err = 0;
+
+	if (IS_ERR(instance))
+		return PTR_ERR(instance);
+	filter = filter_of(instance);
+	if (filter) {
+		kdht_filter_begin(filter);
+	} else {
+		if (info->attrs[KDHT_A_NODE_FILTER_BITS])
+			bits = nla_get_u32(info->attrs[KDHT_A_NODE_FILTER_BITS]);
+		get_random_bytes(&key, sizeof(key));
+		filter = kdht_filter_new(&key, bits);
+		if (!filter)
+			err = -ENOMEM;
+		else
+			rcu_assign_pointer(instance->node.filter, filter);
+	}
+	/* A STORE whose key is not in it was passed before this returns, to be served by then */
+	synchronize_net();
+	mutex_unlock(&kdht_lock);
+	return err;
+}
+
+/* The node's filter where it was begun, for a command; under kdht_lock */
+static struct kdht_filter *begun_filter(struct kdht_instance *instance, struct genl_info *info)
+{
+	struct kdht_filter *filter = filter_of(instance);
+
+	if (!filter)
+		NL_SET_ERR_MSG(info->extack, "the filter was not begun");
+	return filter;
+}
+
+static int handle_filter_add(struct sk_buff *skb, struct genl_info *info)
+{
+	struct kdht_instance *instance = begin(skb, info);
+	struct kdht_filter *filter;
+	const struct nlattr *attr;
+	int left;
+
+	if (IS_ERR(instance))
+		return PTR_ERR(instance);
+	filter = begun_filter(instance, info);
+	if (filter) {
+		nlmsg_for_each_attr(attr, info->nlhdr, GENL_HDRLEN, left)
+			if (nla_type(attr) == KDHT_A_NODE_TARGET)
+				kdht_filter_add(filter, nla_data(attr));
+	}
+	mutex_unlock(&kdht_lock);
+	return filter ? 0 : -ENOENT;
+}
+
+static int handle_filter_complete(struct sk_buff *skb, struct genl_info *info)
+{
+	struct kdht_instance *instance = begin(skb, info);
+	struct kdht_filter *filter;
+
+	if (IS_ERR(instance))
+		return PTR_ERR(instance);
+	filter = begun_filter(instance, info);
+	if (filter)
+		kdht_filter_complete(filter);
+	mutex_unlock(&kdht_lock);
+	return filter ? 0 : -ENOENT;
+}
+
 #define COMMAND(number, function) \
 	{ .cmd = (number), .doit = (function), .flags = GENL_UNS_ADMIN_PERM }
 
@@ -441,6 +526,9 @@ static const struct genl_ops ops[] = {
 	COMMAND(KDHT_CMD_CONTACT_ADD, handle_contact_add),
 	COMMAND(KDHT_CMD_CONTACT_DEL, handle_contact_del),
 	COMMAND(KDHT_CMD_CLOSEST, handle_closest),
+	COMMAND(KDHT_CMD_FILTER_BEGIN, handle_filter_begin),
+	COMMAND(KDHT_CMD_FILTER_ADD, handle_filter_add),
+	COMMAND(KDHT_CMD_FILTER_COMPLETE, handle_filter_complete),
 };
 
 static struct genl_family family __ro_after_init = {

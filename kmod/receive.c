@@ -104,13 +104,20 @@ int kdht_receive(struct sock *sk, struct sk_buff *skb)
 		return 1;
 	instance = socket->instance;
 	config = rcu_dereference(instance->config);
-	/* The daemon's are several datagrams in one, too, and one to many hosts */
-	if (skb_is_gso(skb) || skb->pkt_type != PACKET_HOST || skb_linearize(skb) ||
-	    kdht_is_for_daemon(config, skb->data + sizeof(struct udphdr), len) ||
-	    !peer_of(skb, &peer)) {
-		count_passed(instance, len);
-		return 1;
+	/* Several datagrams in one, or no memory to read one in a piece */
+	if (skb_is_gso(skb) || skb_linearize(skb)) {
+		kdht_pass_unread(&instance->node);
+		goto pass;
 	}
+	if (kdht_is_for_daemon(&instance->node, config, skb->data + sizeof(struct udphdr), len))
+		goto pass;
+	/* What went to many hosts, or came from where no address leads, is the daemon's, too */
+	if (skb->pkt_type != PACKET_HOST || !peer_of(skb, &peer))
+		goto pass;
 	take(sk, instance, config, &peer, skb);
 	return 0;
+
+pass:
+	count_passed(instance, len);
+	return 1;
 }

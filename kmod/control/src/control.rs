@@ -13,8 +13,8 @@ use crate::message::{Attributes, Link, attribute, nest};
 use crate::numbers::{Attribute, Command, KeyAttribute, KeysAttribute};
 use crate::{ControlError, FAMILY_NAME, FAMILY_VERSION, NodeStatus};
 
-/// Contacts told at once; a message of them has about 11 KiB.
-const CONTACTS_AT_ONCE: usize = 256;
+/// Contacts or keys told at once; a message of them has at most about 11 KiB.
+const TOLD_AT_ONCE: usize = 256;
 
 /// The address families' numbers on Linux.
 const AF_INET: u16 = 2;
@@ -145,7 +145,7 @@ impl Control {
     /// [`ControlError::Refused`] at the first contact that is not held: the own id, or one
     /// more than a table takes. Those before it are.
     pub fn add_contacts(&self, id: &Id, contacts: &[Contact]) -> Result<(), ControlError> {
-        contacts.chunks(CONTACTS_AT_ONCE).try_for_each(|some| {
+        contacts.chunks(TOLD_AT_ONCE).try_for_each(|some| {
             let told = some.iter().map(|c| attribute(Attribute::Contact, c.as_bytes()));
             let attributes: Result<Vec<_>, _> = [of_id(id)].into_iter().chain(told).collect();
             self.tell(Command::ContactAdd, attributes?)
@@ -176,6 +176,44 @@ impl Control {
                     .map_err(|_| ControlError::Answer("whole contact"))
             })
             .collect()
+    }
+
+    /// Begins a generation of the filter of keys that values are held under, the first time
+    /// with so many bits (nothing: 2²⁰; rounded up to a power of two). From now on it has the
+    /// key of every STORE that reaches the daemon by UDP in the native format. A generation
+    /// takes out the keys of the last but one, which may be gone.
+    ///
+    /// # Errors
+    /// [`ControlError::Refused`] if there is no such node, or no memory.
+    pub fn begin_filter(&self, id: &Id, bits: Option<u32>) -> Result<(), ControlError> {
+        let mut attributes = vec![of_id(id)?];
+        if let Some(bits) = bits {
+            attributes.push(attribute(Attribute::FilterBits, &bits.to_ne_bytes())?);
+        }
+        self.tell(Command::FilterBegin, attributes)
+    }
+
+    /// Adds keys to the filter. To be called for a value that came otherwise than by such a
+    /// STORE before anybody is told that it is held.
+    ///
+    /// # Errors
+    /// [`ControlError::Refused`] if there is no such node, or no filter was begun.
+    pub fn add_keys(&self, id: &Id, keys: &[Id]) -> Result<(), ControlError> {
+        keys.chunks(TOLD_AT_ONCE).try_for_each(|some| {
+            let told = some.iter().map(|key| attribute(Attribute::Target, &key.0));
+            let attributes: Result<Vec<_>, _> = [of_id(id)].into_iter().chain(told).collect();
+            self.tell(Command::FilterAdd, attributes?)
+        })
+    }
+
+    /// Lets the module answer FIND_VALUE for keys that are not in the filter. Only to be
+    /// called when every key that is held was added since [`Control::begin_filter`], and all
+    /// datagrams were served that had arrived when it returned.
+    ///
+    /// # Errors
+    /// [`ControlError::Refused`] if there is no such node, or no filter was begun.
+    pub fn complete_filter(&self, id: &Id) -> Result<(), ControlError> {
+        self.tell(Command::FilterComplete, vec![of_id(id)?])
     }
 
     /// What the module tells of one node.

@@ -17,4 +17,4 @@ pub use error::ControlError;
 pub use numbers::{
     Attribute, Command, FAMILY_NAME, FAMILY_VERSION, KeyAttribute, KeysAttribute, StatsAttribute,
 };
-pub use status::{Counts, NodeStatus};
+pub use status::{Counts, FilterState, NodeStatus};

@@ -18,6 +18,9 @@ pub enum Command {
     ContactAdd = 5,
     ContactDel = 6,
     Closest = 7,
+    FilterBegin = 8,
+    FilterAdd = 9,
+    FilterComplete = 10,
 }
 
 /// Attributes of every command.
@@ -41,6 +44,8 @@ pub enum Attribute {
     Family = 16,
     Stats = 17,
     Pad = 18,
+    Filter = 19,
+    FilterBits = 20,
 }
 
 /// Attributes within [`Attribute::Keys`].

@@ -22,8 +22,22 @@ pub struct NodeStatus {
     pub sockets: u32,
     /// Contacts that it tells others of: IPv4, IPv6.
     pub contacts: [u32; 2],
+    /// Whether it answers FIND_VALUE for keys that are not held.
+    pub filter: FilterState,
     /// What it counted.
     pub counts: Counts,
+}
+
+/// What the module tells absent keys by.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum FilterState {
+    /// Nothing: no generation of the filter is complete.
+    #[default]
+    Incomplete,
+    /// The filter: what is not in it is not held.
+    Complete,
+    /// Nothing: over half of the filter's bits are set.
+    Full,
 }
 
 /// What a node counted since its first socket was attached.
@@ -55,6 +69,7 @@ impl NodeStatus {
             k: 0,
             sockets: 0,
             contacts: [0; 2],
+            filter: FilterState::default(),
             counts: Counts::default(),
         };
         for attribute in attributes.iter() {
@@ -69,6 +84,13 @@ impl NodeStatus {
                 Attribute::Sockets => status.sockets = half(number()),
                 Attribute::ContactsV4 => status.contacts[0] = half(number()),
                 Attribute::ContactsV6 => status.contacts[1] = half(number()),
+                Attribute::Filter => {
+                    status.filter = match number() {
+                        1 => FilterState::Complete,
+                        2 => FilterState::Full,
+                        _ => FilterState::Incomplete,
+                    };
+                }
                 Attribute::Stats => status.counts = Counts::read(attribute)?,
                 _ => {}
             }

@@ -2,6 +2,7 @@
 /*
  * Record 0: a node anew: its id, cookie secret, throttle (slots, units a second, units kept),
  * longest value, k, ring, monotonic nanoseconds. Record 1: a contact to tell others of.
+ * Record 3: no value is held under any key.
  * Record 2: peer, monotonic nanoseconds, Unix seconds, a datagram. Line: the verdict, why it
  * was not served, which kind of request it was, and the reply
  */
@@ -31,6 +32,8 @@ static void create(const u8 *record, size_t len)
 	int family;
 
 	kdht_throttle_free(&node.throttle);
+	kdht_filter_free(node.filter);
+	node.filter = NULL;
 	memcpy(&node.id, next(&record, &len, KDHT_ID_LEN), KDHT_ID_LEN);
 	for (family = 0; family < KDHT_FAMILY_COUNT; family++) {
 		kdht_table_free(&node.tables[family]);
@@ -60,7 +63,7 @@ static void judge(const u8 *record, size_t len)
 
 	now.mono_ns = next_u64(&record, &len);
 	now.unix_s = next_u32(&record, &len);
-	if (kdht_is_for_daemon(&config, record, len)) {
+	if (kdht_is_for_daemon(&node, &config, record, len)) {
 		printf("pass - 0\n");
 		return;
 	}
@@ -94,8 +97,14 @@ void do_answer(const u8 *record, size_t len)
 		family = kdht_is_v4(&contact->endpoint) ? KDHT_FAMILY_V4 : KDHT_FAMILY_V6;
 		printf("%d\n", kdht_table_add(&node.tables[family], contact));
 		break;
-	default:
+	case 2:
 		judge(record, len);
+		break;
+	default:
+		kdht_filter_free(node.filter);
+		node.filter = kdht_filter_new(&node.cookies.master, KDHT_FILTER_BITS_DEFAULT);
+		kdht_filter_complete(node.filter);
+		printf("ok\n");
 	}
 }
 

@@ -8,10 +8,11 @@ use std::time::Instant;
 
 use kdht_kmod::Settings;
 use kdht_kmod_test::Random;
-use kdht_wire::Kind;
+use kdht_wire::{Id, Kind};
 
 use crate::daemon::{Client, Daemon, Request, V4, contacts};
 use crate::module::Module;
+use crate::values;
 
 /// Round trips before those that count.
 const WARM_UP: u32 = 200;
@@ -24,6 +25,7 @@ pub(crate) fn count(module: &Module) -> ExitCode {
     let ping = Request::of(Kind::Ping).bytes();
     // As long as a node that wants the whole reply sends it (FORMAT.md §9).
     let find = Request { total: 300, ..Request::of(Kind::FindNode) }.bytes();
+    let value = values::find_value(Id([7; 20]));
 
     cell("recvfrom_echo ping", UdpSocket::bind((V4, 0)).unwrap(), &ping, 92);
     cell("recvfrom_echo find_node", UdpSocket::bind((V4, 0)).unwrap(), &find, 892);
@@ -40,6 +42,10 @@ pub(crate) fn count(module: &Module) -> ExitCode {
         } else {
             let label = format!("kernel find_node table {table}");
             print(&label, &Client::of(daemon.addr()), &find, 892);
+            daemon.control.begin_filter(&daemon.id, None).unwrap();
+            daemon.control.complete_filter(&daemon.id).unwrap();
+            let label = format!("kernel find_value absent table {table}");
+            print(&label, &Client::of(daemon.addr()), &value, 892);
         }
     }
     ExitCode::SUCCESS

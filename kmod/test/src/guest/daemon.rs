@@ -109,6 +109,10 @@ impl Client {
         receive(&self.socket, REPLY_WAIT).expect("no reply")
     }
 
+    pub(crate) fn hears_nothing(&self) -> bool {
+        receive(&self.socket, SILENCE_WAIT).is_none()
+    }
+
     /// Hears all that was answered so far.
     pub(crate) fn drain(&self) {
         while receive(&self.socket, SILENCE_WAIT).is_some() {}

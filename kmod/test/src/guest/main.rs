@@ -12,6 +12,7 @@ mod lifetime;
 mod module;
 mod probe;
 mod rights;
+mod values;
 
 use std::panic::catch_unwind;
 use std::process::ExitCode;
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
     }
     module.load().unwrap();
     let cases: Vec<Case> =
-        [answering::CASES, hostile::CASES, lifetime::CASES, rights::CASES].concat();
+        [answering::CASES, values::CASES, hostile::CASES, lifetime::CASES, rights::CASES].concat();
     let (mut passed, mut failed) = (0, 0);
     for (claim, check) in cases {
         // A case that fails must not keep the others from being tried.

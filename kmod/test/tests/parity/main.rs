@@ -5,6 +5,7 @@
 mod answer;
 mod closest;
 mod cookie;
+mod filter;
 mod mac;
 mod numbers;
 mod parse;

@@ -1,0 +1,158 @@
+//! Which keys are answered as absent.
+
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::net::UdpSocket;
+use std::thread;
+use std::time::Duration;
+
+use kdht_kmod::{Control, FilterState, Settings};
+use kdht_kmod_test::{Random, vectors};
+use kdht_wire::{
+    Body, DATAGRAM_LEN_MAX, Emit, Filter, FindValueBody, HEAD_LEN, Head, Id, Kind, Message,
+    TARGET_OFFSET,
+};
+
+use crate::Case;
+use crate::daemon::{Client, Daemon, V4, contacts, nearest};
+use crate::module::Module;
+
+pub(crate) const CASES: &[Case] = &[
+    ("a key is answered as absent once the filter is complete", answers_absent_keys),
+    ("a key whose STORE was acknowledged is never absent, whatever begins", never_loses_a_key),
+    ("a filter that is flooded passes everything", passes_when_flooded),
+];
+
+/// A FIND_VALUE padded as far as any reply needs (FORMAT.md §9).
+pub(crate) fn find_value(key: Id) -> Vec<u8> {
+    let head = Head::request(Kind::FindValue, 77, key, Id([9; 20]));
+    let mut buf = [0; DATAGRAM_LEN_MAX];
+    let mut emit = Emit::datagram(&mut buf, head, None, DATAGRAM_LEN_MAX).unwrap();
+    emit.body(&FindValueBody::new(&Filter::Any, 0)).unwrap();
+    emit.pad_to(411);
+    let len = emit.finish();
+    buf[..len].to_vec()
+}
+
+/// A sound STORE under `key`; what it stores is of no matter here.
+fn store(key: Id) -> Vec<u8> {
+    let vectors = vectors().unwrap();
+    let is_store = |bytes: &[u8]| {
+        Message::parse(bytes).is_ok_and(|message| matches!(message.body, Body::Store { .. }))
+    };
+    let mut bytes = vectors.into_iter().map(|v| v.bytes).find(|bytes| is_store(bytes)).unwrap();
+    bytes[TARGET_OFFSET..TARGET_OFFSET + 20].copy_from_slice(&key.0);
+    bytes
+}
+
+fn answers_absent_keys(_: &Module) {
+    let mut random = Random::from_seed(31);
+    let daemon = Daemon::answering(V4, Settings::default());
+    let client = Client::of(daemon.addr());
+    let known = contacts(60, true, &mut random);
+    daemon.control.add_contacts(&daemon.id, &known).unwrap();
+    let key = Id(random.bytes());
+    let ask = find_value(key);
+    let is_passed = || {
+        client.send(&ask);
+        let is_passed = daemon.receive().as_ref() == Some(&ask);
+        is_passed && client.hears_nothing()
+    };
+    assert!(is_passed() && daemon.status().filter == FilterState::Incomplete);
+    daemon.control.begin_filter(&daemon.id, None).unwrap();
+    assert!(is_passed());
+    daemon.control.complete_filter(&daemon.id).unwrap();
+    assert_eq!(daemon.status().filter, FilterState::Complete);
+    let reply = client.ask(&ask);
+    let reply = Message::parse(&reply).unwrap();
+    let Body::Contacts { reply: body, contacts } = reply.body else { panic!("{reply:?}") };
+    assert_eq!((reply.kind, body.total.get()), (Kind::FindValue, 0));
+    assert_eq!(contacts, nearest(&known, &key, 20));
+    daemon.control.add_keys(&daemon.id, &[key]).unwrap();
+    assert!(is_passed());
+    // It stays until a second generation was begun after it.
+    for _ in 0..2 {
+        assert!(is_passed());
+        daemon.control.begin_filter(&daemon.id, None).unwrap();
+        daemon.control.complete_filter(&daemon.id).unwrap();
+    }
+    client.ask(&ask);
+    // A node that does not answer notes what is stored all the same.
+    daemon.set(Settings { answer: Some(false), ..Settings::default() });
+    let stored = store(key);
+    client.send(&stored);
+    assert_eq!(daemon.receive(), Some(stored));
+    daemon.set(Settings { answer: Some(true), ..Settings::default() });
+    assert!(is_passed());
+}
+
+/// Holds the keys of STOREs, says so, answers who asks for one, and begins a generation of
+/// the filter now and then, as a daemon must. Ends when it is asked nothing for a while.
+fn serve(control: &Control, id: &Id, socket: &UdpSocket) {
+    let mut held = BTreeSet::new();
+    let mut buf = [0; DATAGRAM_LEN_MAX];
+    let mut served = 0_u32;
+    let mut serve_one = |held: &mut BTreeSet<Id>, wait: Duration| -> Result<(), ErrorKind> {
+        socket.set_read_timeout(Some(wait)).unwrap();
+        let (_, asker) = socket.recv_from(&mut buf).map_err(|error| error.kind())?;
+        let key = Id(buf[TARGET_OFFSET..TARGET_OFFSET + 20].try_into().unwrap());
+        if buf[3] == Kind::Store as u8 {
+            held.insert(key);
+        }
+        // Not a reply of the wire: whether it is held is all that is told.
+        let _ = socket.send_to(&[u8::from(held.contains(&key))], asker);
+        Ok(())
+    };
+    while serve_one(&mut held, Duration::from_secs(2)).is_ok() {
+        served += 1;
+        if served.is_multiple_of(40) {
+            control.begin_filter(id, None).unwrap();
+            // What had arrived by then is served first.
+            while serve_one(&mut held, Duration::from_millis(1)).is_ok() {}
+            let keys: Vec<Id> = held.iter().copied().collect();
+            control.add_keys(id, &keys).unwrap();
+            control.complete_filter(id).unwrap();
+        }
+    }
+}
+
+fn never_loses_a_key(_: &Module) {
+    let daemon = Daemon::answering(V4, Settings::default());
+    let addr = daemon.addr();
+    daemon.control.begin_filter(&daemon.id, None).unwrap();
+    daemon.control.complete_filter(&daemon.id).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| serve(&daemon.control, &daemon.id, &daemon.socket));
+        for seed in 0..3 {
+            scope.spawn(move || {
+                let mut random = Random::from_seed(40 + seed);
+                let client = Client::of(addr);
+                for round in 0..700 {
+                    let key = Id(random.bytes());
+                    assert_eq!(client.ask(&store(key)), [1]);
+                    let found = client.ask(&find_value(key));
+                    assert_eq!(found, [1], "seed {seed}, round {round}");
+                }
+            });
+        }
+    });
+    assert!(daemon.status().counts.passed >= 3 * 2 * 700);
+}
+
+fn passes_when_flooded(_: &Module) {
+    let mut random = Random::from_seed(50);
+    let daemon = Daemon::answering(V4, Settings::default());
+    let client = Client::of(daemon.addr());
+    daemon.control.begin_filter(&daemon.id, Some(1_024)).unwrap();
+    daemon.control.complete_filter(&daemon.id).unwrap();
+    let ask = find_value(Id(random.bytes()));
+    client.ask(&ask);
+    for _ in 0..1_000 {
+        // A head is enough, as nothing is looked at but the key.
+        client.send(&store(Id(random.bytes()))[..HEAD_LEN]);
+        assert!(daemon.receive().is_some());
+    }
+    assert_eq!(daemon.status().filter, FilterState::Full);
+    client.send(&ask);
+    assert_eq!(daemon.receive(), Some(ask));
+}
