@@ -171,9 +171,12 @@ static void serve(struct asked *asked, const struct kdht_message *message)
 	if (!is_allowed(asked))
 		return drop(asked, KDHT_REFUSED_THROTTLED);
 	asked->answer->request_kind = head->kind;
+	asked->answer->is_client = kdht_flags(head) & KDHT_FLAG_CLIENT;
+	asked->answer->asker = head->sender;
 	is_proven = kdht_cookie_check(&asked->node->cookies, asked->peer,
 				      le64_to_cpu(head->cookie), asked->now->mono_ns, &fresh);
 	begin_reply(asked, head->kind, head->tx_id, &head->target, fresh);
+	asked->answer->is_proven = is_proven;
 	asked->answer->len_max = is_proven ? KDHT_DATAGRAM_LEN_MAX :
 					     asked->len * KDHT_UNPROVEN_FACTOR;
 	asked->answer->closest.count = 0;
@@ -298,6 +301,25 @@ size_t kdht_answer_len_max(const struct kdht_config *config, const struct kdht_a
 		whole += sizeof(struct kdht_reply) +
 			 answer->closest.count * sizeof(struct kdht_contact);
 	return min(whole, answer->len_max);
+}
+
+/**
+ * kdht_answer_is_sighting() - whether the asker is a node that the daemon may get to know
+ * @config: as it was judged by
+ * @answer: a verdict of KDHT_REPLY
+ * @out_len: bytes of the reply
+ *
+ * Not a client, nor whoever cannot be sent to. Who is new is pinged, twice before it is
+ * forgotten: that counts as drawn by the request, too, which must have paid for it.
+ */
+bool kdht_answer_is_sighting(const struct kdht_config *config, const struct kdht_answer *answer,
+			     size_t out_len)
+{
+	size_t ping_len = sizeof(answer->head) + kdht_mac_len(&config->ring);
+
+	return answer->request_kind && !answer->is_client &&
+	       kdht_is_reachable(&answer->observed) &&
+	       (answer->is_proven || out_len + 2 * ping_len <= answer->len_max);
 }
 
 /**

@@ -76,6 +76,9 @@ enum kdht_verdict {
  * @verdict: which of the two
  * @refusal: why it was not served; KDHT_REFUSED_NOT if it was
  * @request_kind: of a request that parsed and was allowed its kind, else 0
+ * @is_proven: the asker's cookie proves its endpoint
+ * @is_client: the asker says that it serves nobody
+ * @asker: its id
  * @head: of the reply
  * @observed: the asker's endpoint, for the reply
  * @len_max: bytes that the reply may have
@@ -85,6 +88,9 @@ struct kdht_answer {
 	enum kdht_verdict verdict;
 	enum kdht_refusal refusal;
 	u8 request_kind;
+	bool is_proven;
+	bool is_client;
+	struct kdht_id asker;
 	struct kdht_head head;
 	struct kdht_endpoint observed;
 	size_t len_max;
@@ -98,6 +104,8 @@ void kdht_answer(struct kdht_node *node, const struct kdht_config *config,
 		 const struct kdht_endpoint *peer, const struct kdht_now *now,
 		 const void *data, size_t len, struct kdht_answer *answer);
 size_t kdht_answer_len_max(const struct kdht_config *config, const struct kdht_answer *answer);
+bool kdht_answer_is_sighting(const struct kdht_config *config, const struct kdht_answer *answer,
+			     size_t out_len);
 size_t kdht_answer_emit(const struct kdht_config *config, const struct kdht_answer *answer,
 			void *buf);
 

@@ -92,13 +92,15 @@ static void instance_free(struct kdht_instance *instance)
 		kdht_table_free(&instance->node.tables[family]);
 	kdht_throttle_free(&instance->node.throttle);
 	kdht_filter_free(rcu_dereference_protected(instance->node.filter, true));
+	kdht_sighted_free(instance->sighted);
 	free_percpu(instance->stats);
 	kfree_sensitive(rcu_dereference_protected(instance->config, true));
 	kfree_sensitive(instance);
 }
 
 /* A node without sockets, which answers nothing before it is told to */
-static struct kdht_instance *instance_new(const struct kdht_id *id, u32 throttle_slots)
+static struct kdht_instance *instance_new(struct net *net, const struct kdht_id *id,
+					  u32 throttle_slots)
 {
 	struct kdht_instance *instance = kzalloc(sizeof(*instance), GFP_KERNEL_ACCOUNT);
 	struct kdht_config *config;
@@ -116,9 +118,10 @@ static struct kdht_instance *instance_new(const struct kdht_id *id, u32 throttle
 	get_random_bytes(&key, sizeof(key));
 	kdht_cookies_init(&instance->node.cookies, &key, ktime_get_ns());
 	instance->stats = kdht_stats_alloc();
+	instance->sighted = kdht_sighted_new(net, id);
 	config = kzalloc(sizeof(*config), GFP_KERNEL_ACCOUNT);
 	RCU_INIT_POINTER(instance->config, config);
-	if (!instance->stats || !config)
+	if (!instance->stats || !instance->sighted || !config)
 		goto free;
 	config->k = KDHT_K_DEFAULT;
 	config->value_len_max = KDHT_VALUE_LEN_MAX_DEFAULT;
@@ -171,6 +174,8 @@ static void detach(struct kdht_socket *socket)
 
 		list_del(&instance->list);
 		of->instance_count--;
+		/* While the socket still holds the namespace */
+		kdht_sighted_close(instance->sighted);
 	}
 	queue_rcu_work(release_queue, &socket->release);
 }
@@ -243,7 +248,7 @@ int kdht_attach(struct net *net, const struct kdht_id *id, struct socket *sock,
 	} else {
 		if (of->instance_count >= KDHT_NODES_MAX)
 			goto free_socket;
-		instance = instance_new(id, throttle_slots);
+		instance = instance_new(net, id, throttle_slots);
 		err = PTR_ERR_OR_ZERO(instance);
 		if (err)
 			goto free_socket;

@@ -10,6 +10,7 @@
 #include <net/sock.h>
 
 #include "answer.h"
+#include "sighted.h"
 #include "stats.h"
 
 /* Most nodes of one network namespace */
@@ -29,6 +30,7 @@
  * @node: what it answers from
  * @config: what the daemon told of it; replaced under kdht_lock
  * @stats: what it counted
+ * @sighted: who asked
  * @list: in its namespace's nodes; under kdht_lock
  * @sockets: struct kdht_socket; under kdht_lock
  * @socket_count: how many; under kdht_lock
@@ -39,6 +41,7 @@ struct kdht_instance {
 	struct kdht_node node;
 	struct kdht_config __rcu *config;
 	struct kdht_stats __percpu *stats;
+	struct kdht_sighted *sighted;
 	struct list_head list;
 	struct list_head sockets;
 	u16 socket_count;

@@ -37,4 +37,23 @@ static inline bool kdht_is_private(const struct kdht_endpoint *endpoint)
 	return (endpoint->ip[0] & 0xfe) == 0xfc;
 }
 
+/*
+ * Whether a datagram can be sent there: the port is not zero and the address is neither
+ * unspecified, multicast, broadcast nor link-local
+ */
+static inline bool kdht_is_reachable(const struct kdht_endpoint *endpoint)
+{
+	static const u8 unspecified[16];
+	static const u8 broadcast[4] = { 255, 255, 255, 255 };
+	const u8 *v4 = endpoint->ip + 12;
+
+	if (!endpoint->port)
+		return false;
+	if (kdht_is_v4(endpoint))
+		return v4[0] && (v4[0] & 0xf0) != 224 && memcmp(v4, broadcast, 4) &&
+		       !(v4[0] == 169 && v4[1] == 254);
+	return memcmp(endpoint->ip, unspecified, 16) && endpoint->ip[0] != 0xff &&
+	       !(endpoint->ip[0] == 0xfe && (endpoint->ip[1] & 0xc0) == 0x80);
+}
+
 #endif /* KDHT_ENDPOINT_H */

@@ -19,6 +19,11 @@ static bool allow_userns;
 module_param(allow_userns, bool, 0644);
 MODULE_PARM_DESC(allow_userns, "Whether CAP_NET_ADMIN of a user namespace suffices");
 
+/* Places in the family's groups */
+enum {
+	GROUP_SIGHTED,
+};
+
 static struct genl_family family;
 
 static const struct nla_policy key_policy[] = {
@@ -117,12 +122,52 @@ static int put_node(struct sk_buff *msg, u32 portid, u32 seq, int flags,
 	    nla_put_u32(msg, KDHT_A_NODE_CONTACTS_V6,
 			READ_ONCE(tables[KDHT_FAMILY_V6].count)) ||
 	    nla_put_u8(msg, KDHT_A_NODE_FILTER, kdht_filter_state(filter_of(instance))) ||
+	    nla_put_u64_64bit(msg, KDHT_A_NODE_SIGHTED_LOST, READ_ONCE(instance->sighted->lost),
+			      KDHT_A_NODE_PAD) ||
 	    kdht_stats_put(msg, &counts)) {
 		genlmsg_cancel(msg, head);
 		return -EMSGSIZE;
 	}
 	genlmsg_end(msg, head);
 	return 0;
+}
+
+/**
+ * kdht_netlink_tell_sighted() - tell whoever listens in a namespace who asked
+ * @net: the namespace
+ * @id: the node that was asked
+ * @contacts: who asked
+ * @count: how many, at most KDHT_SIGHTED_MAX
+ *
+ * Context: process; may sleep.
+ * Return: 0, also if nobody listens; -ENOMEM or -EMSGSIZE, or -ENOBUFS if a listener is late.
+ */
+int kdht_netlink_tell_sighted(struct net *net, const struct kdht_id *id,
+			      const struct kdht_contact *contacts, u16 count)
+{
+	struct sk_buff *msg;
+	void *head;
+	int err;
+	u16 i;
+
+	if (!genl_has_listeners(&family, net, GROUP_SIGHTED))
+		return 0;
+	msg = genlmsg_new(nla_total_size(sizeof(*id)) +
+			  count * nla_total_size(sizeof(*contacts)), GFP_KERNEL);
+	if (!msg)
+		return -ENOMEM;
+	head = genlmsg_put(msg, 0, 0, &family, 0, KDHT_CMD_SIGHTED);
+	err = head ? nla_put(msg, KDHT_A_NODE_ID, sizeof(*id), id) : -EMSGSIZE;
+	for (i = 0; i < count && !err; i++)
+		err = nla_put(msg, KDHT_A_NODE_CONTACT, sizeof(*contacts), &contacts[i]);
+	if (err) {
+		nlmsg_free(msg);
+		return err;
+	}
+	genlmsg_end(msg, head);
+	err = genlmsg_multicast_netns(&family, net, msg, 0, GROUP_SIGHTED, GFP_KERNEL);
+	/* Whoever listened has gone meanwhile */
+	return err == -ESRCH ? 0 : err;
 }
 
 static int handle_node_get(struct sk_buff *skb, struct genl_info *info)
@@ -531,6 +576,10 @@ static const struct genl_ops ops[] = {
 	COMMAND(KDHT_CMD_FILTER_COMPLETE, handle_filter_complete),
 };
 
+static const struct genl_multicast_group groups[] = {
+	[GROUP_SIGHTED] = { .name = KDHT_MCGRP_SIGHTED, .flags = GENL_MCAST_CAP_NET_ADMIN },
+};
+
 static struct genl_family family __ro_after_init = {
 	.name = KDHT_FAMILY_NAME,
 	.version = KDHT_FAMILY_VERSION,
@@ -540,6 +589,8 @@ static struct genl_family family __ro_after_init = {
 	.module = THIS_MODULE,
 	.ops = ops,
 	.n_ops = ARRAY_SIZE(ops),
+	.mcgrps = groups,
+	.n_mcgrps = ARRAY_SIZE(groups),
 	.resv_start_op = KDHT_CMD_NODE_GET,
 };
 

@@ -81,6 +81,8 @@ static noinline void take(struct sock *sk, struct kdht_instance *instance,
 	else
 		consume_skb(skb);
 	count(instance, &answer, len, out_len);
+	if (out_len && kdht_answer_is_sighting(config, &answer, out_len))
+		kdht_sighted_add(instance->sighted, &answer.asker, peer, now.mono_ns);
 }
 
 /**

@@ -3,9 +3,9 @@
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use kdht_wire::{Contact, Id, KeyRing};
-use neli::consts::genl::{CtrlAttr, CtrlCmd};
+use neli::consts::genl::{CtrlAttr, CtrlAttrMcastGrp, CtrlCmd, Index};
 use neli::consts::nl::{GenlId, NlmF};
-use neli::genl::Nlattr;
+use neli::genl::{GenlAttrHandle, Nlattr};
 use neli::types::Buffer;
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -15,6 +15,9 @@ use crate::{ControlError, FAMILY_NAME, FAMILY_VERSION, NodeStatus};
 
 /// Contacts or keys told at once; a message of them has at most about 11 KiB.
 const TOLD_AT_ONCE: usize = 256;
+
+/// The group that is told who asked.
+const GROUP_SIGHTED: &str = "sighted";
 
 /// The address families' numbers on Linux.
 const AF_INET: u16 = 2;
@@ -43,6 +46,8 @@ pub struct Settings {
 pub struct Control {
     link: Link,
     family: u16,
+    /// The group that is told who asked.
+    sighted: u32,
 }
 
 impl Control {
@@ -69,7 +74,13 @@ impl Control {
             return Err(ControlError::Version(u8::try_from(version).unwrap_or(0)));
         }
         let family = found.get_attr_payload_as::<u16>(CtrlAttr::FamilyId);
-        Ok(Self { link, family: family.map_err(|_| ControlError::Answer("family"))? })
+        let family = family.map_err(|_| ControlError::Answer("family"))?;
+        let sighted = group_of(&found).ok_or(ControlError::Answer("group"))?;
+        Ok(Self { link, family, sighted })
+    }
+
+    pub(crate) fn sighted_group(&self) -> u32 {
+        self.sighted
     }
 
     /// Lets node `id` answer on a UDP socket of this process. The first socket begins the
@@ -171,10 +182,7 @@ impl Control {
         let contacts = answers.iter().flat_map(Attributes::iter);
         contacts
             .filter(|attribute| *attribute.nla_type().nla_type() == Attribute::Contact)
-            .map(|attribute| {
-                Contact::read_from_bytes(attribute.nla_payload().as_ref())
-                    .map_err(|_| ControlError::Answer("whole contact"))
-            })
+            .map(read_contact)
             .collect()
     }
 
@@ -251,6 +259,27 @@ impl Control {
     ) -> Result<Vec<Attributes<Attribute>>, ControlError> {
         self.link.ask(self.family, command, FAMILY_VERSION, flags, attributes)
     }
+}
+
+/// The number of the group that is told who asked.
+fn group_of(family: &GenlAttrHandle<'_, CtrlAttr>) -> Option<u32> {
+    let groups = family.get_nested_attributes::<Index>(CtrlAttr::McastGroups).ok()?;
+    groups.iter().find_map(|group| {
+        let group = group.get_attr_handle::<CtrlAttrMcastGrp>().ok()?;
+        let name = group.get_attr_payload_as_with_len::<String>(CtrlAttrMcastGrp::Name).ok()?;
+        let number = group.get_attr_payload_as::<u32>(CtrlAttrMcastGrp::Id).ok()?;
+        (name == GROUP_SIGHTED).then_some(number)
+    })
+}
+
+pub(crate) fn read_contact(attribute: &Nlattr<Attribute, Buffer>) -> Result<Contact, ControlError> {
+    let bytes: &[u8] = attribute.nla_payload().as_ref();
+    Contact::read_from_bytes(bytes).map_err(|_| ControlError::Answer("whole contact"))
+}
+
+pub(crate) fn read_id(attribute: &Nlattr<Attribute, Buffer>) -> Result<Id, ControlError> {
+    let bytes: &[u8] = attribute.nla_payload().as_ref();
+    Id::read_from_bytes(bytes).map_err(|_| ControlError::Answer("whole id"))
 }
 
 fn of_id(id: &Id) -> Result<Nlattr<Attribute, Buffer>, ControlError> {

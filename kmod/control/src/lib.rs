@@ -10,6 +10,7 @@ mod control;
 mod error;
 mod message;
 mod numbers;
+mod sightings;
 mod status;
 
 pub use control::{Control, Settings};
@@ -17,4 +18,5 @@ pub use error::ControlError;
 pub use numbers::{
     Attribute, Command, FAMILY_NAME, FAMILY_VERSION, KeyAttribute, KeysAttribute, StatsAttribute,
 };
+pub use sightings::{Sightings, Told};
 pub use status::{Counts, FilterState, NodeStatus};

@@ -61,6 +61,27 @@ impl Link {
         Ok(Self { socket })
     }
 
+    /// Listens to what is told to a group from now on.
+    pub(crate) fn join(&self, group: u32) -> Result<(), ControlError> {
+        self.socket.add_mcast_membership(Groups::new_groups(&[group])).map_err(socket_error)
+    }
+
+    /// Waits for what is told, and returns the attributes of each message.
+    pub(crate) fn listen<C, A>(&self) -> Result<Vec<Attributes<A>>, ControlError>
+    where
+        C: Cmd + Debug,
+        A: NlAttrType + Debug,
+    {
+        let (messages, _) = self.socket.recv::<u16, Genlmsghdr<C, A>>().map_err(socket_error)?;
+        let mut told = Vec::new();
+        for message in messages {
+            if let NlPayload::Payload(payload) = message.map_err(socket_error)?.nl_payload() {
+                told.push(payload.attrs().clone());
+            }
+        }
+        Ok(told)
+    }
+
     /// Sends one command and returns the attributes of each answer.
     pub(crate) fn ask<C, A>(
         &self,

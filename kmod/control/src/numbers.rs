@@ -21,6 +21,7 @@ pub enum Command {
     FilterBegin = 8,
     FilterAdd = 9,
     FilterComplete = 10,
+    Sighted = 11,
 }
 
 /// Attributes of every command.
@@ -46,6 +47,7 @@ pub enum Attribute {
     Pad = 18,
     Filter = 19,
     FilterBits = 20,
+    SightedLost = 21,
 }
 
 /// Attributes within [`Attribute::Keys`].

@@ -6,6 +6,7 @@ use neli::genl::Nlattr;
 use neli::types::Buffer;
 
 use crate::ControlError;
+use crate::control::read_id;
 use crate::message::Attributes;
 use crate::numbers::{Attribute, StatsAttribute};
 
@@ -24,6 +25,8 @@ pub struct NodeStatus {
     pub contacts: [u32; 2],
     /// Whether it answers FIND_VALUE for keys that are not held.
     pub filter: FilterState,
+    /// Askers that nobody was told of, for want of room.
+    pub sighted_lost: u64,
     /// What it counted.
     pub counts: Counts,
 }
@@ -70,15 +73,13 @@ impl NodeStatus {
             sockets: 0,
             contacts: [0; 2],
             filter: FilterState::default(),
+            sighted_lost: 0,
             counts: Counts::default(),
         };
         for attribute in attributes.iter() {
             let number = || number(attribute);
             match attribute.nla_type().nla_type() {
-                Attribute::Id => {
-                    let bytes: &[u8] = attribute.nla_payload().as_ref();
-                    status.id = Id(bytes.try_into().map_err(|_| ControlError::Answer("id"))?);
-                }
+                Attribute::Id => status.id = read_id(attribute)?,
                 Attribute::Answer => status.answers = number() == 1,
                 Attribute::K => status.k = u8::try_from(number()).unwrap_or(u8::MAX),
                 Attribute::Sockets => status.sockets = half(number()),
@@ -91,6 +92,7 @@ impl NodeStatus {
                         _ => FilterState::Incomplete,
                     };
                 }
+                Attribute::SightedLost => status.sighted_lost = number(),
                 Attribute::Stats => status.counts = Counts::read(attribute)?,
                 _ => {}
             }

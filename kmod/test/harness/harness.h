@@ -61,6 +61,7 @@ const char *refusal_name(enum kdht_refusal refusal);
 void do_answer(const u8 *record, size_t len);
 void do_closest(const u8 *record, size_t len);
 void do_cookie(const u8 *record, size_t len);
+void do_endpoint(const u8 *record, size_t len);
 void do_filter(const u8 *record, size_t len);
 void do_mac(const u8 *record, size_t len);
 void do_parse(const u8 *record, size_t len);

@@ -12,6 +12,7 @@ static const struct operation {
 	{ "answer", do_answer },
 	{ "closest", do_closest },
 	{ "cookie", do_cookie },
+	{ "endpoint", do_endpoint },
 	{ "filter", do_filter },
 	{ "mac", do_mac },
 	{ "parse", do_parse },

@@ -12,6 +12,7 @@ mod lifetime;
 mod module;
 mod probe;
 mod rights;
+mod sighting;
 mod values;
 
 use std::panic::catch_unwind;
@@ -39,8 +40,15 @@ fn main() -> ExitCode {
         return count::count(&module);
     }
     module.load().unwrap();
-    let cases: Vec<Case> =
-        [answering::CASES, values::CASES, hostile::CASES, lifetime::CASES, rights::CASES].concat();
+    let cases: Vec<Case> = [
+        answering::CASES,
+        values::CASES,
+        sighting::CASES,
+        hostile::CASES,
+        lifetime::CASES,
+        rights::CASES,
+    ]
+    .concat();
     let (mut passed, mut failed) = (0, 0);
     for (claim, check) in cases {
         // A case that fails must not keep the others from being tried.

@@ -5,6 +5,7 @@
 mod answer;
 mod closest;
 mod cookie;
+mod endpoint;
 mod filter;
 mod mac;
 mod numbers;

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A node that asks is one that the daemon may want to know; it would have met it, had it
+ * answered itself. What is told may be lost, as datagrams may.
+ */
+#include <linux/math64.h>
+#include <linux/mm.h>
+#include <linux/random.h>
+#include <linux/time64.h>
+
+#include "netlink.h"
+#include "sighted.h"
+
+static void tell(struct work_struct *work)
+{
+	struct kdht_sighted *sighted = container_of(to_delayed_work(work), struct kdht_sighted,
+						    tell);
+	struct kdht_contact *told;
+	u16 count;
+
+	told = kmalloc_array(KDHT_SIGHTED_MAX, sizeof(*told), GFP_KERNEL);
+	spin_lock_bh(&sighted->lock);
+	count = sighted->count;
+	sighted->count = 0;
+	if (told)
+		memcpy(told, sighted->waiting, count * sizeof(*told));
+	else
+		sighted->lost += count;
+	spin_unlock_bh(&sighted->lock);
+	if (told && kdht_netlink_tell_sighted(sighted->net, &sighted->id, told, count)) {
+		spin_lock_bh(&sighted->lock);
+		sighted->lost += count;
+		spin_unlock_bh(&sighted->lock);
+	}
+	kfree(told);
+}
+
+/**
+ * kdht_sighted_new() - nobody asked so far
+ * @net: the node's namespace
+ * @id: the node's id
+ *
+ * Context: process; may sleep.
+ * Return: to be closed, then freed; NULL if there is no memory.
+ */
+struct kdht_sighted *kdht_sighted_new(struct net *net, const struct kdht_id *id)
+{
+	struct kdht_sighted *sighted = kvzalloc(sizeof(*sighted), GFP_KERNEL_ACCOUNT);
+
+	if (!sighted)
+		return NULL;
+	spin_lock_init(&sighted->lock);
+	get_random_bytes(&sighted->key, sizeof(sighted->key));
+	sighted->id = *id;
+	sighted->net = net;
+	sighted->is_open = true;
+	INIT_DELAYED_WORK(&sighted->tell, tell);
+	return sighted;
+}
+
+/**
+ * kdht_sighted_close() - tell nothing more: the node's namespace may go
+ * @sighted: the node's
+ *
+ * Context: process; may sleep.
+ */
+void kdht_sighted_close(struct kdht_sighted *sighted)
+{
+	spin_lock_bh(&sighted->lock);
+	sighted->is_open = false;
+	spin_unlock_bh(&sighted->lock);
+	cancel_delayed_work_sync(&sighted->tell);
+}
+
+/**
+ * kdht_sighted_free() - give back all memory
+ * @sighted: closed, and not in use by anybody any more; may be NULL
+ */
+void kdht_sighted_free(struct kdht_sighted *sighted)
+{
+	kvfree(sighted);
+}
+
+/**
+ * kdht_sighted_add() - a node asked, and was answered
+ * @sighted: the node's that answered
+ * @id: the asker's id
+ * @endpoint: where it asked from
+ * @now_ns: monotonic time
+ *
+ * Context: softirq, or with softirqs off; neither sleeps nor allocates.
+ */
+void kdht_sighted_add(struct kdht_sighted *sighted, const struct kdht_id *id,
+		      const struct kdht_endpoint *endpoint, u64 now_ns)
+{
+	struct kdht_contact contact = { .id = *id, .endpoint = *endpoint };
+	u64 tag = siphash(&contact, sizeof(contact), &sighted->key);
+	struct kdht_recent *recent = &sighted->recent[tag % KDHT_SIGHTED_RECENT];
+	u32 now_s = (u32)div_u64(now_ns, NSEC_PER_SEC);
+
+	/* Two processors that read this at once tell it twice, or not: neither does harm */
+	if (READ_ONCE(recent->tag) == tag &&
+	    now_s - READ_ONCE(recent->told_s) < KDHT_SIGHTED_PAUSE_S)
+		return;
+	spin_lock(&sighted->lock);
+	if (!sighted->is_open)
+		goto unlock;
+	if (sighted->count == KDHT_SIGHTED_MAX) {
+		sighted->lost++;
+		goto unlock;
+	}
+	WRITE_ONCE(recent->tag, tag);
+	WRITE_ONCE(recent->told_s, now_s);
+	sighted->waiting[sighted->count++] = contact;
+	if (sighted->count == 1)
+		schedule_delayed_work(&sighted->tell, msecs_to_jiffies(KDHT_SIGHTED_BATCH_MS));
+unlock:
+	spin_unlock(&sighted->lock);
+}
