@@ -7,6 +7,9 @@
 #include "kdht_netlink.h"
 #include "netlink.h"
 
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+
 static int __init kdht_init(void)
 {
 	int err;

@@ -9,6 +9,7 @@
 #include "attach.h"
 #include "receive.h"
 #include "send.h"
+#include "trace.h"
 
 /* Who sent it. False where only the daemon can tell how to answer */
 static bool peer_of(const struct sk_buff *skb, struct kdht_endpoint *peer)
@@ -80,6 +81,11 @@ static noinline void take(struct sock *sk, struct kdht_instance *instance,
 		out_len = kdht_send_reply(sk, skb, config, &answer);
 	else
 		consume_skb(skb);
+	if (out_len)
+		trace_kdht_reply(peer, answer.head.kind, answer.refusal, out_len);
+	else
+		trace_kdht_drop(peer, answer.verdict == KDHT_REPLY ? KDHT_REFUSED_OUTBOX :
+						answer.refusal, len);
 	count(instance, &answer, len, out_len);
 	if (out_len && kdht_answer_is_sighting(config, &answer, out_len))
 		kdht_sighted_add(instance->sighted, &answer.asker, peer, now.mono_ns);
@@ -120,6 +126,7 @@ int kdht_receive(struct sock *sk, struct sk_buff *skb)
 	return 0;
 
 pass:
+	trace_kdht_pass(len);
 	count_passed(instance, len);
 	return 1;
 }

@@ -23,6 +23,7 @@ pub(crate) const CASES: &[Case] = &[
     ("a keyed network answers members only, and signs", answers_members),
     ("keys change while the node runs", changes_keys),
     ("nodes answer apart, a node answers on each of its sockets", keeps_nodes_apart),
+    ("tracepoints tell what became of each datagram", traces),
     ("the module's table gives the closest to whoever may control it", tells_the_closest),
 ];
 
@@ -266,4 +267,33 @@ fn tells_the_closest(_: &Module) {
         assert_eq!(told, nearest(&known, &target, 20));
     }
     assert_eq!(daemon.control.closest(&daemon.id, true, &Id([1; 20])).unwrap(), []);
+}
+
+fn traces(_: &Module) {
+    let tracing = "/sys/kernel/tracing";
+    let enable = format!("{tracing}/events/kdht/enable");
+    let daemon = Daemon::answering(V6, Settings::default());
+    let client = Client::of(daemon.addr());
+    let ping = Request::of(Kind::Ping).bytes();
+    let mut strange = ping.clone();
+    strange[3] = 77;
+    let mut keyed = ping.clone();
+    keyed[4] |= 0x80;
+    std::fs::write(&enable, "1").unwrap();
+    client.ask(&ping);
+    client.ask(&strange);
+    assert!(client.is_ignored(&keyed));
+    client.send(b"another format");
+    assert!(daemon.receive().is_some());
+    std::fs::write(&enable, "0").unwrap();
+    let trace = std::fs::read_to_string(format!("{tracing}/trace")).unwrap();
+    let port = client.endpoint().port.get();
+    for line in [
+        format!("kdht_reply: peer=[::1]:{port} kind=ping refusal=- len=92"),
+        format!("kdht_reply: peer=[::1]:{port} kind=fault refusal=kind len=72"),
+        format!("kdht_drop: peer=[::1]:{port} reason=mac_unexpected len=72"),
+        "kdht_pass: len=14".to_owned(),
+    ] {
+        assert!(trace.contains(&line), "{line}\n{trace}");
+    }
 }
