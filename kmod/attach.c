@@ -164,6 +164,7 @@ static void detach(struct kdht_socket *socket)
 	udp_sk(sk)->encap_type = 0;
 	WRITE_ONCE(udp_sk(sk)->encap_rcv, NULL);
 	udp_sk(sk)->encap_destroy = NULL;
+	inet_dec_convert_csum(sk);
 	rcu_assign_sk_user_data(sk, NULL);
 	release_sock(sk);
 
