@@ -5,7 +5,10 @@
  * passed to it untouched, so that each datagram meets one of the two.
  */
 #include <linux/kernel.h>
+#include <linux/math64.h>
+#include <linux/minmax.h>
 #include <linux/string.h>
+#include <linux/time64.h>
 
 #include "answer.h"
 #include "endpoint.h"
@@ -160,6 +163,27 @@ static void find_closest(struct asked *asked, const struct kdht_head *head)
 			   &asked->answer->closest);
 }
 
+/* The record at byte @at of what is published; NULL behind the last */
+static const struct kdht_record *record_at(const struct kdht_hot *hot, size_t at)
+{
+	return at < hot->len ? (const void *)(hot->records + at) : NULL;
+}
+
+/* Which of the published values are wanted: if none is, it is as if none were held */
+static void choose_values(struct kdht_answer *answer, const struct kdht_find_value *asked)
+{
+	const struct kdht_record *record;
+	size_t at = 0;
+
+	if (!answer->hot)
+		return;
+	answer->asked = *asked;
+	for (; (record = record_at(answer->hot, at)); at += kdht_record_len(record))
+		if (kdht_record_passes(record, asked))
+			return;
+	answer->hot = NULL;
+}
+
 static void serve(struct asked *asked, const struct kdht_message *message)
 {
 	const struct kdht_head *head = message->head;
@@ -180,8 +204,10 @@ static void serve(struct asked *asked, const struct kdht_message *message)
 	asked->answer->len_max = is_proven ? KDHT_DATAGRAM_LEN_MAX :
 					     asked->len * KDHT_UNPROVEN_FACTOR;
 	asked->answer->closest.count = 0;
+	if (head->kind == KDHT_KIND_FIND_VALUE)
+		choose_values(asked->answer, message->body);
 	/* Of a value that is not held, who is closer to it */
-	if (head->kind != KDHT_KIND_PING)
+	if (head->kind != KDHT_KIND_PING && !asked->answer->hot)
 		find_closest(asked, head);
 }
 
@@ -201,21 +227,27 @@ void kdht_pass_unread(const struct kdht_node *node)
 }
 
 /* Whether the request in a whole head of a version spoken here is the daemon's */
-static bool is_request_for_daemon(const struct kdht_config *config,
-				  struct kdht_filter *filter, const struct kdht_head *head)
+static bool is_request_for_daemon(struct kdht_node *node, const struct kdht_config *config,
+				  u32 now_s, const struct kdht_head *head,
+				  const struct kdht_hot **hot)
 {
+	struct kdht_filter *filter = rcu_dereference(node->filter);
+
 	switch (head->kind) {
 	case KDHT_KIND_STORE:
 		/* Before the daemon can hold the value, so that no asker finds its key absent */
 		if (filter)
 			kdht_filter_add(filter, &head->target);
+		kdht_values_drop(&node->values, &head->target);
 		return true;
 	case KDHT_KIND_FIND_NODE:
 		return kdht_flags(head) & (KDHT_FLAG_RECURSE | KDHT_FLAG_FORWARD);
 	case KDHT_KIND_FIND_VALUE:
-		return (kdht_flags(head) & (KDHT_FLAG_RECURSE | KDHT_FLAG_FORWARD)) ||
-		       !config->does_answer ||
-		       !kdht_filter_proves_absent(filter, &head->target);
+		if ((kdht_flags(head) & (KDHT_FLAG_RECURSE | KDHT_FLAG_FORWARD)) ||
+		    !config->does_answer)
+			return true;
+		*hot = kdht_values_find(&node->values, &head->target, now_s);
+		return !*hot && !kdht_filter_proves_absent(filter, &head->target);
 	default:
 		return false;
 	}
@@ -225,21 +257,24 @@ static bool is_request_for_daemon(const struct kdht_config *config,
  * kdht_is_for_daemon() - whether a datagram is left to the daemon, untouched
  * @node: the node that got it
  * @config: what the daemon told of it
+ * @now_s: monotonic second
  * @data: UDP payload, at least @len linear bytes, any alignment
  * @len: payload length in bytes
+ * @hot: set to the values that it asks for, if they are published
  *
  * That is what only the daemon can answer: another format, replies to its own requests, values
  * that it may hold, lookups and what may be forwarded. What is unsound is not. The key of a
- * STORE is noted as one under which the daemon may hold values from now on.
+ * STORE is noted as one under which the daemon may hold values from now on, other ones than were
+ * published.
  *
  * Context: softirq, or with softirqs off, within rcu_read_lock(). Neither sleeps nor allocates.
  */
-bool kdht_is_for_daemon(const struct kdht_node *node, const struct kdht_config *config,
-			const void *data, size_t len)
+bool kdht_is_for_daemon(struct kdht_node *node, const struct kdht_config *config, u32 now_s,
+			const void *data, size_t len, const struct kdht_hot **hot)
 {
-	struct kdht_filter *filter = rcu_dereference(node->filter);
 	const struct kdht_head *head = data;
 
+	*hot = NULL;
 	if (!len || *(const u8 *)data != KDHT_MAGIC_0)
 		return true;
 	if (len < sizeof(*head) || len > KDHT_DATAGRAM_LEN_MAX ||
@@ -247,7 +282,7 @@ bool kdht_is_for_daemon(const struct kdht_node *node, const struct kdht_config *
 		return !config->does_answer;
 	if (kdht_flags(head) & KDHT_FLAG_REPLY)
 		return true;
-	return is_request_for_daemon(config, filter, head) || !config->does_answer;
+	return is_request_for_daemon(node, config, now_s, head, hot) || !config->does_answer;
 }
 
 /**
@@ -258,6 +293,7 @@ bool kdht_is_for_daemon(const struct kdht_node *node, const struct kdht_config *
  * @now: both clocks
  * @data: UDP payload, at least @len linear bytes, any alignment; not kept
  * @len: payload length in bytes
+ * @hot: from kdht_is_for_daemon()
  * @answer: what it gets
  *
  * Context: softirq, or with softirqs off, within rcu_read_lock(), which must hold as long as
@@ -265,7 +301,8 @@ bool kdht_is_for_daemon(const struct kdht_node *node, const struct kdht_config *
  */
 void kdht_answer(struct kdht_node *node, const struct kdht_config *config,
 		 const struct kdht_endpoint *peer, const struct kdht_now *now,
-		 const void *data, size_t len, struct kdht_answer *answer)
+		 const void *data, size_t len, const struct kdht_hot *hot,
+		 struct kdht_answer *answer)
 {
 	struct asked asked = { node, config, peer, now, len, answer };
 	struct kdht_message message;
@@ -274,6 +311,8 @@ void kdht_answer(struct kdht_node *node, const struct kdht_config *config,
 
 	answer->refusal = KDHT_REFUSED_NOT;
 	answer->request_kind = 0;
+	answer->hot = hot;
+	answer->now_s = (u32)div_u64(now->mono_ns, NSEC_PER_SEC);
 	/* As ever, the parser comes last but for what the MAC's check leans on */
 	parse = kdht_parse(data, len, &message);
 	if (parse == KDHT_PARSE_OVERSIZE || parse == KDHT_PARSE_MAGIC || len < KDHT_OUTLINE_LEN)
@@ -300,6 +339,8 @@ size_t kdht_answer_len_max(const struct kdht_config *config, const struct kdht_a
 	if (answer->head.kind != KDHT_KIND_FAULT)
 		whole += sizeof(struct kdht_reply) +
 			 answer->closest.count * sizeof(struct kdht_contact);
+	if (answer->head.kind == KDHT_KIND_FIND_VALUE && answer->hot)
+		whole = min_t(size_t, whole + answer->hot->len, KDHT_DATAGRAM_LEN_MAX);
 	return min(whole, answer->len_max);
 }
 
@@ -320,6 +361,31 @@ bool kdht_answer_is_sighting(const struct kdht_config *config, const struct kdht
 	return answer->request_kind && !answer->is_client &&
 	       kdht_is_reachable(&answer->observed) &&
 	       (answer->is_proven || out_len + 2 * ping_len <= answer->len_max);
+}
+
+/* Lays out as many of the wanted values as fit, from the wanted position on */
+static void emit_values(struct kdht_emit *emit, const struct kdht_answer *answer)
+{
+	struct kdht_reply reply = { .observed = answer->observed };
+	const struct kdht_hot *hot = answer->hot;
+	const struct kdht_record *record;
+	size_t at;
+	u16 total = 0;
+
+	for (at = 0; (record = record_at(hot, at)); at += kdht_record_len(record))
+		total += kdht_record_passes(record, &answer->asked);
+	reply.total = cpu_to_le16(total);
+	kdht_emit_body(emit, &reply, sizeof(reply));
+	for (at = 0; (record = record_at(hot, at)); at += kdht_record_len(record)) {
+		if (!kdht_record_passes(record, &answer->asked) ||
+		    le16_to_cpu(record->cursor) < le16_to_cpu(answer->asked.cursor))
+			continue;
+		if (!kdht_emit_record(emit, record, kdht_record_len(record),
+				      answer->now_s - hot->published_s)) {
+			emit->head.flags |= cpu_to_le16(KDHT_FLAG_MORE);
+			return;
+		}
+	}
 }
 
 /**
@@ -343,6 +409,10 @@ size_t kdht_answer_emit(const struct kdht_config *config, const struct kdht_answ
 		return 0;
 	if (answer->head.kind == KDHT_KIND_FAULT)
 		return kdht_emit_finish(&emit);
+	if (answer->head.kind == KDHT_KIND_FIND_VALUE && answer->hot) {
+		emit_values(&emit, answer);
+		return kdht_emit_finish(&emit);
+	}
 	if (answer->head.kind == KDHT_KIND_FIND_NODE)
 		reply.total = cpu_to_le16(answer->closest.count);
 	/* Three times the shortest request holds it */

@@ -13,6 +13,7 @@
 #include "refusal.h"
 #include "table.h"
 #include "throttle.h"
+#include "values.h"
 
 /* What a request that is answered here costs its source, in units of the throttle */
 #define KDHT_WEIGHT	1
@@ -46,6 +47,7 @@ enum kdht_family {
  * @cookies: its cookies
  * @throttle: its sources' allowances
  * @tables: contacts by family
+ * @values: what the daemon published
  * @filter: keys under which the daemon may hold values; NULL until it is begun, then there
  */
 struct kdht_node {
@@ -53,6 +55,7 @@ struct kdht_node {
 	struct kdht_cookies cookies;
 	struct kdht_throttle throttle;
 	struct kdht_table tables[KDHT_FAMILY_COUNT];
+	struct kdht_values values;
 	struct kdht_filter __rcu *filter;
 };
 
@@ -82,7 +85,10 @@ enum kdht_verdict {
  * @head: of the reply
  * @observed: the asker's endpoint, for the reply
  * @len_max: bytes that the reply may have
- * @closest: contacts for the reply
+ * @now_s: monotonic second
+ * @hot: values for the reply; NULL if there are none
+ * @asked: which of them are wanted
+ * @closest: contacts for a reply without values
  */
 struct kdht_answer {
 	enum kdht_verdict verdict;
@@ -94,15 +100,19 @@ struct kdht_answer {
 	struct kdht_head head;
 	struct kdht_endpoint observed;
 	size_t len_max;
+	u32 now_s;
+	const struct kdht_hot *hot;
+	struct kdht_find_value asked;
 	struct kdht_closest closest;
 };
 
-bool kdht_is_for_daemon(const struct kdht_node *node, const struct kdht_config *config,
-			const void *data, size_t len);
+bool kdht_is_for_daemon(struct kdht_node *node, const struct kdht_config *config, u32 now_s,
+			const void *data, size_t len, const struct kdht_hot **hot);
 void kdht_pass_unread(const struct kdht_node *node);
 void kdht_answer(struct kdht_node *node, const struct kdht_config *config,
 		 const struct kdht_endpoint *peer, const struct kdht_now *now,
-		 const void *data, size_t len, struct kdht_answer *answer);
+		 const void *data, size_t len, const struct kdht_hot *hot,
+		 struct kdht_answer *answer);
 size_t kdht_answer_len_max(const struct kdht_config *config, const struct kdht_answer *answer);
 bool kdht_answer_is_sighting(const struct kdht_config *config, const struct kdht_answer *answer,
 			     size_t out_len);

@@ -91,6 +91,7 @@ static void instance_free(struct kdht_instance *instance)
 	for (family = 0; family < KDHT_FAMILY_COUNT; family++)
 		kdht_table_free(&instance->node.tables[family]);
 	kdht_throttle_free(&instance->node.throttle);
+	kdht_values_free(&instance->node.values);
 	kdht_filter_free(rcu_dereference_protected(instance->node.filter, true));
 	kdht_sighted_free(instance->sighted);
 	free_percpu(instance->stats);
@@ -117,6 +118,8 @@ static struct kdht_instance *instance_new(struct net *net, const struct kdht_id 
 		kdht_table_init(&instance->node.tables[family], id);
 	get_random_bytes(&key, sizeof(key));
 	kdht_cookies_init(&instance->node.cookies, &key, ktime_get_ns());
+	get_random_bytes(&key, sizeof(key));
+	kdht_values_init(&instance->node.values, &key);
 	instance->stats = kdht_stats_alloc();
 	instance->sighted = kdht_sighted_new(net, id);
 	config = kzalloc(sizeof(*config), GFP_KERNEL_ACCOUNT);

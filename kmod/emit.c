@@ -70,6 +70,27 @@ bool kdht_emit_contact(struct kdht_emit *emit, const struct kdht_contact *contac
 }
 
 /**
+ * kdht_emit_record() - add a value's record to a reply and count it in the head
+ * @emit: the message
+ * @record: the record, whole
+ * @len: its bytes
+ * @age_s: seconds that its remaining_s is old, no more than those
+ *
+ * Return: whether it fitted.
+ */
+bool kdht_emit_record(struct kdht_emit *emit, const struct kdht_record *record, size_t len,
+		      u32 age_s)
+{
+	struct kdht_record *head = (struct kdht_record *)(emit->buf + emit->len);
+
+	if (emit->head.arg == 255 || !kdht_emit_body(emit, record, len))
+		return false;
+	head->remaining_s = cpu_to_le32(le32_to_cpu(record->remaining_s) - age_s);
+	emit->head.arg++;
+	return true;
+}
+
+/**
  * kdht_emit_finish() - write the head and the MAC
  * @emit: the message
  *

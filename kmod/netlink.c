@@ -57,6 +57,8 @@ static const struct nla_policy policy[] = {
 	[KDHT_A_NODE_CONTACT] = NLA_POLICY_EXACT_LEN(sizeof(struct kdht_contact)),
 	[KDHT_A_NODE_TARGET] = NLA_POLICY_EXACT_LEN(KDHT_ID_LEN),
 	[KDHT_A_NODE_FAMILY] = { .type = NLA_U16 },
+	[KDHT_A_NODE_RECORDS] = { .type = NLA_BINARY, .len = KDHT_RECORDS_LEN_MAX },
+	[KDHT_A_NODE_PUBLISHED_S] = { .type = NLA_U32 },
 	[KDHT_A_NODE_FILTER_BITS] = NLA_POLICY_FULL_RANGE(NLA_U32, &filter_range),
 };
 
@@ -124,6 +126,7 @@ static int put_node(struct sk_buff *msg, u32 portid, u32 seq, int flags,
 	    nla_put_u8(msg, KDHT_A_NODE_FILTER, kdht_filter_state(filter_of(instance))) ||
 	    nla_put_u64_64bit(msg, KDHT_A_NODE_SIGHTED_LOST, READ_ONCE(instance->sighted->lost),
 			      KDHT_A_NODE_PAD) ||
+	    nla_put_u32(msg, KDHT_A_NODE_VALUES_BYTES, READ_ONCE(instance->node.values.bytes)) ||
 	    kdht_stats_put(msg, &counts)) {
 		genlmsg_cancel(msg, head);
 		return -EMSGSIZE;
@@ -555,6 +558,47 @@ static int handle_filter_complete(struct sk_buff *skb, struct genl_info *info)
 	return filter ? 0 : -ENOENT;
 }
 
+static int handle_publish(struct sk_buff *skb, struct genl_info *info)
+{
+	struct kdht_instance *instance = begin(skb, info);
+	const struct nlattr *records;
+	int err = -EINVAL;
+
+	if (IS_ERR(instance))
+		return PTR_ERR(instance);
+	if (GENL_REQ_ATTR_CHECK(info, KDHT_A_NODE_TARGET) ||
+	    GENL_REQ_ATTR_CHECK(info, KDHT_A_NODE_RECORDS) ||
+	    GENL_REQ_ATTR_CHECK(info, KDHT_A_NODE_PUBLISHED_S))
+		goto unlock;
+	records = info->attrs[KDHT_A_NODE_RECORDS];
+	err = kdht_values_publish(&instance->node.values,
+				  nla_data(info->attrs[KDHT_A_NODE_TARGET]), nla_data(records),
+				  nla_len(records),
+				  nla_get_u32(info->attrs[KDHT_A_NODE_PUBLISHED_S]));
+	if (err)
+		NL_SET_ERR_MSG_ATTR(info->extack, records, "the records are not held");
+unlock:
+	mutex_unlock(&kdht_lock);
+	return err;
+}
+
+static int handle_unpublish(struct sk_buff *skb, struct genl_info *info)
+{
+	struct kdht_instance *instance = begin(skb, info);
+	const struct nlattr *attr;
+	int left;
+
+	if (IS_ERR(instance))
+		return PTR_ERR(instance);
+	rcu_read_lock();
+	nlmsg_for_each_attr(attr, info->nlhdr, GENL_HDRLEN, left)
+		if (nla_type(attr) == KDHT_A_NODE_TARGET)
+			kdht_values_drop(&instance->node.values, nla_data(attr));
+	rcu_read_unlock();
+	mutex_unlock(&kdht_lock);
+	return 0;
+}
+
 #define COMMAND(number, function) \
 	{ .cmd = (number), .doit = (function), .flags = GENL_UNS_ADMIN_PERM }
 
@@ -574,6 +618,8 @@ static const struct genl_ops ops[] = {
 	COMMAND(KDHT_CMD_FILTER_BEGIN, handle_filter_begin),
 	COMMAND(KDHT_CMD_FILTER_ADD, handle_filter_add),
 	COMMAND(KDHT_CMD_FILTER_COMPLETE, handle_filter_complete),
+	COMMAND(KDHT_CMD_PUBLISH, handle_publish),
+	COMMAND(KDHT_CMD_UNPUBLISH, handle_unpublish),
 };
 
 static const struct genl_multicast_group groups[] = {

@@ -66,7 +66,7 @@ static void count(struct kdht_instance *instance, const struct kdht_answer *answ
 /* Judges and takes one datagram. Apart, so that what is passed does not pay for its frame */
 static noinline void take(struct sock *sk, struct kdht_instance *instance,
 			  const struct kdht_config *config, const struct kdht_endpoint *peer,
-			  struct sk_buff *skb)
+			  const struct kdht_hot *hot, struct sk_buff *skb)
 {
 	size_t len = skb->len - sizeof(struct udphdr), out_len = 0;
 	struct kdht_now now = {
@@ -76,7 +76,7 @@ static noinline void take(struct sock *sk, struct kdht_instance *instance,
 	struct kdht_answer answer;
 
 	kdht_answer(&instance->node, config, peer, &now, skb->data + sizeof(struct udphdr), len,
-		    &answer);
+		    hot, &answer);
 	if (answer.verdict == KDHT_REPLY)
 		out_len = kdht_send_reply(sk, skb, config, &answer);
 	else
@@ -104,6 +104,7 @@ int kdht_receive(struct sock *sk, struct sk_buff *skb)
 	struct kdht_socket *socket = rcu_dereference_sk_user_data(sk);
 	size_t len = skb->len - sizeof(struct udphdr);
 	struct kdht_instance *instance;
+	const struct kdht_hot *hot;
 	struct kdht_config *config;
 	struct kdht_endpoint peer;
 
@@ -117,12 +118,13 @@ int kdht_receive(struct sock *sk, struct sk_buff *skb)
 		kdht_pass_unread(&instance->node);
 		goto pass;
 	}
-	if (kdht_is_for_daemon(&instance->node, config, skb->data + sizeof(struct udphdr), len))
+	if (kdht_is_for_daemon(&instance->node, config, (u32)ktime_get_seconds(),
+			       skb->data + sizeof(struct udphdr), len, &hot))
 		goto pass;
 	/* What went to many hosts, or came from where no address leads, is the daemon's, too */
 	if (skb->pkt_type != PACKET_HOST || !peer_of(skb, &peer))
 		goto pass;
-	take(sk, instance, config, &peer, skb);
+	take(sk, instance, config, &peer, hot, skb);
 	return 0;
 
 pass:

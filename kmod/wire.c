@@ -2,6 +2,7 @@
 /*
  * The parser: the same checks in the same order as Message::parse() in wire/src/parse.rs.
  */
+#include <linux/limits.h>
 #include <linux/string.h>
 
 #include "wire.h"
@@ -208,6 +209,34 @@ static enum kdht_parse parse_extensions(struct cursor *cursor, struct kdht_messa
 		}
 	}
 	return KDHT_PARSE_OK;
+}
+
+/**
+ * kdht_parse_records() - check records that stand by themselves
+ * @data: records, one after another
+ * @len: their bytes
+ * @remaining_s: the shortest life among them
+ *
+ * Context: any; neither sleeps nor allocates.
+ * Return: whether they are whole records, at least one, with rising cursors.
+ */
+bool kdht_parse_records(const void *data, size_t len, u32 *remaining_s)
+{
+	struct cursor cursor = { .at = data, .left = len };
+	int before = -1;
+
+	*remaining_s = U32_MAX;
+	while (cursor.left) {
+		const struct kdht_record *record = (const void *)cursor.at;
+		bool is_announced;
+
+		if (take_record(&cursor, &is_announced) || le16_to_cpu(record->cursor) <= before)
+			return false;
+		before = le16_to_cpu(record->cursor);
+		if (le32_to_cpu(record->remaining_s) < *remaining_s)
+			*remaining_s = le32_to_cpu(record->remaining_s);
+	}
+	return len;
 }
 
 /**

@@ -69,6 +69,7 @@ static inline u16 kdht_flags(const struct kdht_head *head)
 	return le16_to_cpu(head->flags);
 }
 
+bool kdht_parse_records(const void *data, size_t len, u32 *remaining_s);
 enum kdht_parse kdht_parse(const void *data, size_t len, struct kdht_message *message);
 
 #endif /* KDHT_WIRE_PARSE_H */

@@ -207,11 +207,7 @@ impl Control {
     /// # Errors
     /// [`ControlError::Refused`] if there is no such node, or no filter was begun.
     pub fn add_keys(&self, id: &Id, keys: &[Id]) -> Result<(), ControlError> {
-        keys.chunks(TOLD_AT_ONCE).try_for_each(|some| {
-            let told = some.iter().map(|key| attribute(Attribute::Target, &key.0));
-            let attributes: Result<Vec<_>, _> = [of_id(id)].into_iter().chain(told).collect();
-            self.tell(Command::FilterAdd, attributes?)
-        })
+        self.tell_keys(Command::FilterAdd, id, keys)
     }
 
     /// Lets the module answer FIND_VALUE for keys that are not in the filter. Only to be
@@ -222,6 +218,40 @@ impl Control {
     /// [`ControlError::Refused`] if there is no such node, or no filter was begun.
     pub fn complete_filter(&self, id: &Id) -> Result<(), ControlError> {
         self.tell(Command::FilterComplete, vec![of_id(id)?])
+    }
+
+    /// Lets the module answer with all values under `key`: `records` as on the wire, one
+    /// after another, cursors rising, values that do not travel in datagrams announced; at
+    /// most 16,000 bytes. Their `remaining_s` count from second `now_s` of the monotonic
+    /// clock. They are answered until the first of them has no life left, a STORE for the
+    /// key is passed, or they are taken back.
+    ///
+    /// # Errors
+    /// [`ControlError::Refused`]: no records, or none with any life left (`EINVAL`), or more
+    /// than 4 MiB in all (`ENOSPC`); what was published under the key is taken back.
+    pub fn publish(
+        &self,
+        id: &Id,
+        key: &Id,
+        records: &[u8],
+        now_s: u32,
+    ) -> Result<(), ControlError> {
+        let attributes = vec![
+            of_id(id)?,
+            attribute(Attribute::Target, &key.0)?,
+            attribute(Attribute::Records, records)?,
+            attribute(Attribute::PublishedS, &now_s.to_ne_bytes())?,
+        ];
+        self.tell(Command::Publish, attributes)
+    }
+
+    /// Takes back what was published under `keys`. To be called before a change of what is
+    /// held under a key is acknowledged.
+    ///
+    /// # Errors
+    /// [`ControlError::Refused`] if there is no such node.
+    pub fn unpublish(&self, id: &Id, keys: &[Id]) -> Result<(), ControlError> {
+        self.tell_keys(Command::Unpublish, id, keys)
     }
 
     /// What the module tells of one node.
@@ -241,6 +271,14 @@ impl Control {
     pub fn nodes(&self) -> Result<Vec<NodeStatus>, ControlError> {
         let answers = self.ask(Command::NodeGet, NlmF::DUMP, Attributes::new())?;
         answers.iter().map(NodeStatus::read).collect()
+    }
+
+    fn tell_keys(&self, command: Command, id: &Id, keys: &[Id]) -> Result<(), ControlError> {
+        keys.chunks(TOLD_AT_ONCE).try_for_each(|some| {
+            let told = some.iter().map(|key| attribute(Attribute::Target, &key.0));
+            let attributes: Result<Vec<_>, _> = [of_id(id)].into_iter().chain(told).collect();
+            self.tell(command, attributes?)
+        })
     }
 
     fn tell(

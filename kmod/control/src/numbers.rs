@@ -22,6 +22,8 @@ pub enum Command {
     FilterAdd = 9,
     FilterComplete = 10,
     Sighted = 11,
+    Publish = 12,
+    Unpublish = 13,
 }
 
 /// Attributes of every command.
@@ -48,6 +50,9 @@ pub enum Attribute {
     Filter = 19,
     FilterBits = 20,
     SightedLost = 21,
+    Records = 22,
+    PublishedS = 23,
+    ValuesBytes = 24,
 }
 
 /// Attributes within [`Attribute::Keys`].

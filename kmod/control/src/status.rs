@@ -27,6 +27,8 @@ pub struct NodeStatus {
     pub filter: FilterState,
     /// Askers that nobody was told of, for want of room.
     pub sighted_lost: u64,
+    /// Bytes that published values take.
+    pub values_bytes: u32,
     /// What it counted.
     pub counts: Counts,
 }
@@ -74,6 +76,7 @@ impl NodeStatus {
             contacts: [0; 2],
             filter: FilterState::default(),
             sighted_lost: 0,
+            values_bytes: 0,
             counts: Counts::default(),
         };
         for attribute in attributes.iter() {
@@ -92,6 +95,7 @@ impl NodeStatus {
                         _ => FilterState::Incomplete,
                     };
                 }
+                Attribute::ValuesBytes => status.values_bytes = half(number()),
                 Attribute::SightedLost => status.sighted_lost = number(),
                 Attribute::Stats => status.counts = Counts::read(attribute)?,
                 _ => {}

@@ -2,10 +2,13 @@
 /*
  * Record 0: a node anew: its id, cookie secret, throttle (slots, units a second, units kept),
  * longest value, k, ring, monotonic nanoseconds. Record 1: a contact to tell others of.
- * Record 3: no value is held under any key.
+ * Record 3: no value is held under any key but those to come. Record 4: a key, monotonic
+ * nanoseconds, all records under the key.
  * Record 2: peer, monotonic nanoseconds, Unix seconds, a datagram. Line: the verdict, why it
  * was not served, which kind of request it was, and the reply
  */
+#include <linux/time64.h>
+
 #include "../../answer.h"
 #include "../../endpoint.h"
 #include "harness.h"
@@ -34,6 +37,8 @@ static void create(const u8 *record, size_t len)
 	kdht_throttle_free(&node.throttle);
 	kdht_filter_free(node.filter);
 	node.filter = NULL;
+	kdht_values_free(&node.values);
+	kdht_values_init(&node.values, &throttle_key);
 	memcpy(&node.id, next(&record, &len, KDHT_ID_LEN), KDHT_ID_LEN);
 	for (family = 0; family < KDHT_FAMILY_COUNT; family++) {
 		kdht_table_free(&node.tables[family]);
@@ -56,6 +61,7 @@ static void create(const u8 *record, size_t len)
 static void judge(const u8 *record, size_t len)
 {
 	const struct kdht_endpoint *peer = (const void *)next(&record, &len, sizeof(*peer));
+	const struct kdht_hot *hot;
 	struct kdht_answer answer;
 	size_t i, reply_len, buf_len;
 	struct kdht_now now;
@@ -63,11 +69,11 @@ static void judge(const u8 *record, size_t len)
 
 	now.mono_ns = next_u64(&record, &len);
 	now.unix_s = next_u32(&record, &len);
-	if (kdht_is_for_daemon(&node, &config, record, len)) {
+	if (kdht_is_for_daemon(&node, &config, now.mono_ns / NSEC_PER_SEC, record, len, &hot)) {
 		printf("pass - 0\n");
 		return;
 	}
-	kdht_answer(&node, &config, peer, &now, record, len, &answer);
+	kdht_answer(&node, &config, peer, &now, record, len, hot, &answer);
 	printf("%s %s %u", answer.verdict == KDHT_REPLY ? "reply" : "drop", names[answer.refusal],
 	       answer.request_kind);
 	if (answer.verdict == KDHT_REPLY) {
@@ -81,6 +87,14 @@ static void judge(const u8 *record, size_t len)
 		free(buf);
 	}
 	printf("\n");
+}
+
+static void publish(const u8 *record, size_t len)
+{
+	const struct kdht_id *key = (const void *)next(&record, &len, sizeof(*key));
+	u32 now_s = next_u64(&record, &len) / NSEC_PER_SEC;
+
+	printf("%d\n", kdht_values_publish(&node.values, key, record, len, now_s));
 }
 
 void do_answer(const u8 *record, size_t len)
@@ -99,6 +113,9 @@ void do_answer(const u8 *record, size_t len)
 		break;
 	case 2:
 		judge(record, len);
+		break;
+	case 4:
+		publish(record, len);
 		break;
 	default:
 		kdht_filter_free(node.filter);

@@ -21,6 +21,8 @@ pub(crate) const CASES: &[Case] = &[
     ("a key is answered as absent once the filter is complete", answers_absent_keys),
     ("a key whose STORE was acknowledged is never absent, whatever begins", never_loses_a_key),
     ("a filter that is flooded passes everything", passes_when_flooded),
+    ("published values are answered, and no others", answers_published_values),
+    ("published values are bounded, and only records are taken", bounds_published_values),
 ];
 
 /// A FIND_VALUE padded as far as any reply needs (FORMAT.md §9).
@@ -155,4 +157,92 @@ fn passes_when_flooded(_: &Module) {
     assert_eq!(daemon.status().filter, FilterState::Full);
     client.send(&ask);
     assert_eq!(daemon.receive(), Some(ask));
+}
+
+/// A plain record of `value`, as on the wire.
+fn record(publisher: u8, cursor: u16, remaining_s: u32, value: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    bytes.extend_from_slice(&u32::try_from(value.len()).unwrap().to_le_bytes());
+    bytes.extend_from_slice(&remaining_s.to_le_bytes());
+    bytes.extend_from_slice(&[3, 0]);
+    bytes.extend_from_slice(&cursor.to_le_bytes());
+    bytes.extend_from_slice(&[publisher; 20]);
+    bytes.extend_from_slice(value);
+    bytes
+}
+
+fn monotonic_s() -> u32 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    u32::try_from(now.tv_sec).unwrap()
+}
+
+fn answers_published_values(_: &Module) {
+    let mut random = Random::from_seed(51);
+    let daemon = Daemon::answering(V4, Settings::default());
+    let client = Client::of(daemon.addr());
+    let key = Id(random.bytes());
+    let ask = find_value(key);
+    let values = [b"one".to_vec(), vec![2; 700], b"three".to_vec()];
+    let records = [
+        record(1, 0, 600, &values[0]),
+        record(2, 1, 500, &values[1]),
+        record(3, 4, 600, &values[2]),
+    ]
+    .concat();
+    let publish = || daemon.control.publish(&daemon.id, &key, &records, monotonic_s()).unwrap();
+    let is_passed = || {
+        client.send(&ask);
+        daemon.receive().as_ref() == Some(&ask)
+    };
+    assert!(is_passed());
+    publish();
+    let reply = client.ask(&ask);
+    let reply = Message::parse(&reply).unwrap();
+    let Body::Values { reply: body, records: told } = reply.body else { panic!("{reply:?}") };
+    assert_eq!(body.total.get(), 3);
+    let told: Vec<_> = told.iter().map(|record| record.value.to_vec()).collect();
+    assert_eq!(told, values);
+    // What was published before is gone with it, too.
+    daemon.control.unpublish(&daemon.id, &[key]).unwrap();
+    assert!(is_passed());
+    publish();
+    client.ask(&ask);
+    let newer = store(key);
+    client.send(&newer);
+    assert_eq!(daemon.receive(), Some(newer));
+    assert!(is_passed());
+    assert_eq!(daemon.status().values_bytes, 0);
+    // A life that is over.
+    let short = record(1, 0, 3, b"short");
+    daemon.control.publish(&daemon.id, &key, &short, monotonic_s() - 2).unwrap();
+    thread::sleep(Duration::from_secs(2));
+    assert!(is_passed());
+}
+
+fn bounds_published_values(_: &Module) {
+    let mut random = Random::from_seed(52);
+    let daemon = Daemon::answering(V4, Settings::default());
+    let now_s = monotonic_s();
+    let publish = |key: Id, records: &[u8]| {
+        let published = daemon.control.publish(&daemon.id, &key, records, now_s);
+        published.err().and_then(|error| error.raw_os_error())
+    };
+    let sound = record(1, 0, 60, &[7; 1_000]);
+    let backwards = [sound.clone(), sound.clone()].concat();
+    let dead = record(1, 0, 0, b"x");
+    for wrong in [&sound[..sound.len() - 1], &backwards, &dead, &[]] {
+        assert_eq!(publish(Id([1; 20]), wrong), Some(22));
+    }
+    let large: Vec<u8> = (0..15).flat_map(|n| record(1, n, 60, &[7; 1_000])).collect();
+    let mut count = 0;
+    let refused = loop {
+        if let Some(error) = publish(Id(random.bytes()), &large) {
+            break error;
+        }
+        count += 1;
+    };
+    // Each takes somewhat more than its records.
+    let most = (4 << 20) / large.len();
+    assert!(refused == 28 && (most - 5..=most).contains(&count), "{refused}, {count} of {most}");
+    assert!(daemon.status().values_bytes <= 4 << 20);
 }

@@ -1,14 +1,14 @@
 //! Whole nodes: the Rust one and the module's, with the same contacts, secrets and clocks,
 //! get the same datagrams.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use kdht_core::{Config, Families, Node, Now, Outbox, Refusal, Rng, Route, ThrottleConfig};
 use kdht_kmod_test::{Random, is_passed, mutate, vectors};
 use kdht_wire::{
-    Contact, DATAGRAM_LEN_MAX, Emit, Endpoint, Filter, FindValueBody, Flags, Head, Id, KeyRing,
-    Kind, Message, NetworkKey, TARGET_OFFSET,
+    Body, Contact, DATAGRAM_LEN_MAX, Emit, Endpoint, Filter, FindValueBody, Flags, Head, Id,
+    KeyRing, Kind, Message, NetworkKey, Publisher, Record, StoreBody, TARGET_OFFSET,
 };
 use zerocopy::IntoBytes;
 use zerocopy::byteorder::little_endian::{U16, U32, U64};
@@ -40,6 +40,8 @@ struct Pair {
     now: Now,
     /// The keys of STOREs so far; nothing if the module does not know that there were no others.
     stored: Option<BTreeSet<Id>>,
+    /// The keys whose values the module was told, and the second from which it knows no more.
+    published: BTreeMap<Id, u64>,
     records: Vec<Vec<u8>>,
     expected: Vec<String>,
 }
@@ -47,13 +49,20 @@ struct Pair {
 const THROTTLE: ThrottleConfig = ThrottleConfig { slots: 1_024, rate_per_s: 1, burst: 4 };
 
 impl Pair {
-    fn new(seed: [u8; 16], ring: KeyRing, contacts: usize, random: &mut Random) -> Self {
+    fn new(
+        seed: [u8; 16],
+        ring: KeyRing,
+        throttle: ThrottleConfig,
+        contacts: usize,
+        random: &mut Random,
+    ) -> Self {
         let mut now = Now { unix_s: 1_700_000_000, ..Now::default() };
         now.mono.0 = 1_000 * kdht_core::NS_PER_S;
         let id = Id(random.bytes());
         let config = Config {
             families: Families { v4: true, v6: true },
-            throttle: THROTTLE,
+            throttle,
+            accept_plain: true,
             keys: ring,
             bucket_group_max: u16::MAX,
             table_group_max: u16::MAX,
@@ -62,7 +71,7 @@ impl Pair {
         let mut record = vec![0];
         record.extend_from_slice(&id.0);
         record.extend_from_slice(&Rng::from_seed(seed).secret());
-        for word in [THROTTLE.slots, THROTTLE.rate_per_s, THROTTLE.burst] {
+        for word in [throttle.slots, throttle.rate_per_s, throttle.burst] {
             record.extend_from_slice(&word.to_le_bytes());
         }
         record.extend_from_slice(&config.store.value_len_max.to_le_bytes());
@@ -83,6 +92,7 @@ impl Pair {
             ring,
             now,
             stored: None,
+            published: BTreeMap::new(),
             records: vec![record],
             expected: vec!["ok".to_owned()],
         };
@@ -114,12 +124,18 @@ impl Pair {
     }
 
     fn expect(&mut self, peer: &Endpoint, bytes: &[u8]) -> String {
-        let may_be_held = |key: &Id| self.stored.as_ref().is_none_or(|some| some.contains(key));
+        let now_s = self.now.mono.0 / kdht_core::NS_PER_S;
+        let may_be_held = |key: &Id| {
+            let is_stored = self.stored.as_ref().is_none_or(|some| some.contains(key));
+            is_stored && self.published.get(key).is_none_or(|until_s| now_s >= *until_s)
+        };
         if is_passed(bytes, may_be_held) {
             // Sound or not: the module notes the key of whatever may be stored.
             let is_store = bytes.get(3) == Some(&(Kind::Store as u8)) && bytes[4] & 1 == 0;
             if let Some(stored) = self.stored.as_mut().filter(|_| is_store && bytes[0] == b'K') {
-                stored.insert(Id(bytes[TARGET_OFFSET..TARGET_OFFSET + 20].try_into().unwrap()));
+                let key = Id(bytes[TARGET_OFFSET..TARGET_OFFSET + 20].try_into().unwrap());
+                stored.insert(key);
+                self.published.remove(&key);
             }
             return "pass - 0".to_owned();
         }
@@ -192,7 +208,7 @@ fn ten_thousand_datagrams_get_byte_for_byte_what_the_engine_answers() {
         (KeyRing::OPEN, 400, true),
         (KeyRing::new(first, Some(second)), 400, true),
     ] {
-        let mut pair = Pair::new(random.bytes(), ring, contacts, &mut random);
+        let mut pair = Pair::new(random.bytes(), ring, THROTTLE, contacts, &mut random);
         if is_empty {
             pair.complete_filter();
         }
@@ -239,7 +255,7 @@ fn ten_thousand_datagrams_get_byte_for_byte_what_the_engine_answers() {
 #[test]
 fn values_and_lookups_are_left_to_the_daemon() {
     let mut random = Random::from_seed(5);
-    let mut pair = Pair::new([1; 16], KeyRing::OPEN, 50, &mut random);
+    let mut pair = Pair::new([1; 16], KeyRing::OPEN, THROTTLE, 50, &mut random);
     let peer = endpoint(&mut random);
     let mut buf = [0; DATAGRAM_LEN_MAX];
     let head = Head::request(Kind::FindValue, 1, Id(random.bytes()), Id(random.bytes()));
@@ -267,4 +283,122 @@ fn refusals_are_numbered_and_named_as_in_the_engine() {
     let names = Refusal::NAMED.iter().map(|(_, name)| (*name).to_owned());
     let expected: Vec<String> = names.chain(["-".to_owned()]).collect();
     compare("refusals", &numbers, &expected);
+}
+
+/// What all of one test may ask as often as it likes.
+const UNLIMITED: ThrottleConfig =
+    ThrottleConfig { slots: 64, rate_per_s: 1_000_000_000, burst: 1_000_000_000 };
+
+impl Pair {
+    /// Hands a datagram to the Rust node alone, and returns its reply.
+    fn ask_engine(&mut self, peer: &Endpoint, bytes: &[u8]) -> Vec<u8> {
+        let mut sent = Sent::default();
+        self.node.handle_datagram(self.now, &Route::to(*peer), bytes, &mut sent);
+        let is_reply = |sent: &Vec<u8>| Message::parse(sent).unwrap().head.is_reply();
+        sent.datagrams.into_iter().find(is_reply).unwrap()
+    }
+
+    /// Stores a plain value at both; the module passes it.
+    fn store(&mut self, peer: &Endpoint, key: Id, publisher: Id, value: &[u8], remaining_s: u32) {
+        let mut head = Head::request(Kind::Store, 1, key, publisher);
+        head.cookie = U64::new(self.node.cookie_for(peer, self.now));
+        let mut buf = [0; DATAGRAM_LEN_MAX];
+        let mut emit = Emit::datagram(&mut buf, head, None, DATAGRAM_LEN_MAX).unwrap();
+        emit.body(&StoreBody { cas: U64::new(StoreBody::UNCONDITIONAL) }).unwrap();
+        let record = Record::whole(Publisher::Plain(&publisher), remaining_s, value).unwrap();
+        emit.store_record(&record).unwrap();
+        let len = emit.finish();
+        self.hand(peer, &buf[..len]);
+        let reply = self.ask_engine(peer, &buf[..len]);
+        assert_eq!(Message::parse(&reply).unwrap().kind, Kind::Store, "{reply:02x?}");
+    }
+
+    fn find_value(
+        &mut self,
+        peer: &Endpoint,
+        key: Id,
+        body: &FindValueBody,
+        total: usize,
+    ) -> Vec<u8> {
+        let mut head = Head::request(Kind::FindValue, 2, key, Id([5; 20]));
+        head.flags = U16::new(Flags::CLIENT.0);
+        if total == 0 {
+            head.cookie = U64::new(self.node.cookie_for(peer, self.now));
+        }
+        let mut buf = [0; DATAGRAM_LEN_MAX];
+        let mut emit = Emit::datagram(&mut buf, head, None, DATAGRAM_LEN_MAX).unwrap();
+        emit.body(body).unwrap();
+        emit.pad_to(total);
+        let len = emit.finish();
+        buf[..len].to_vec()
+    }
+
+    /// Tells the module all that the engine holds under `key`, as a daemon would.
+    fn publish(&mut self, peer: &Endpoint, key: Id) {
+        let mut records = Vec::new();
+        let (mut cursor, mut shortest_s) = (0, u32::MAX);
+        loop {
+            let ask = self.find_value(peer, key, &FindValueBody::new(&Filter::Any, cursor), 0);
+            let reply = self.ask_engine(peer, &ask);
+            let message = Message::parse(&reply).unwrap();
+            let Body::Values { records: some, .. } = message.body else { panic!("{message:?}") };
+            for record in some.iter() {
+                cursor = record.cursor + 1;
+                shortest_s = shortest_s.min(record.remaining_s);
+            }
+            records.extend_from_slice(&reply[92..]);
+            if !message.head.flags().has(Flags::MORE) {
+                break;
+            }
+        }
+        let now_ns = self.now.mono.0.to_le_bytes();
+        self.records.push([&[4][..], &key.0, &now_ns, &records].concat());
+        self.expected.push("0".to_owned());
+        let until_s = self.now.mono.0 / kdht_core::NS_PER_S + u64::from(shortest_s);
+        self.published.insert(key, until_s);
+    }
+}
+
+#[test]
+fn published_values_are_answered_byte_for_byte_as_the_engine_does() {
+    let seed = 33;
+    let mut random = Random::from_seed(seed);
+    let mut pair = Pair::new([1; 16], KeyRing::OPEN, UNLIMITED, 80, &mut random);
+    pair.complete_filter();
+    let peer = endpoint(&mut random);
+    let publishers: Vec<Id> = (0..8).map(|_| Id(random.bytes())).collect();
+    let keys: Vec<Id> = (0..40).map(|_| Id(random.bytes())).collect();
+    for (at, key) in keys.iter().enumerate().skip(5) {
+        for publisher in publishers.iter().take(1 + at % 7) {
+            let value: Vec<u8> = (0..random.below(500)).map(|_| random.byte()).collect();
+            let remaining_s = 100 + u32::try_from(random.below(3_000)).unwrap();
+            pair.store(&peer, *key, *publisher, &value, remaining_s);
+        }
+        if at % 4 > 0 {
+            pair.publish(&peer, *key);
+        }
+    }
+    for _ in 0..4_000 {
+        pair.now.mono.0 += u64::from(random.byte()) * 3_000_000;
+        let key = *random.pick(&keys).unwrap();
+        let filter = match random.below(6) {
+            0 => Filter::Immutable,
+            1 => Filter::Signed(random.bytes()),
+            2 => Filter::Plain(*random.pick(&publishers).unwrap()),
+            _ => Filter::Any,
+        };
+        let cursor = [0, 0, u16::from(random.byte()) % 9][random.below(3)];
+        let total = *random.pick(&[0, 108, 200, 300, 411, 600]).unwrap();
+        let ask = pair.find_value(&peer, key, &FindValueBody::new(&filter, cursor), total);
+        pair.hand(&peer, &ask);
+        if random.below(400) == 0 {
+            // A STORE takes back what was published, until it is published anew.
+            pair.store(&peer, key, publishers[0], b"newer", 1_000);
+            pair.hand(&peer, &ask);
+            pair.publish(&peer, key);
+        }
+    }
+    let of = |start: &str| pair.expected.iter().filter(|line| line.starts_with(start)).count();
+    assert!(of("reply - 3") > 1_000 && of("pass") > 500, "seed {seed}");
+    compare("answer", &pair.records, &pair.expected);
 }
