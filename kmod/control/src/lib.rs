@@ -16,7 +16,8 @@ mod status;
 pub use control::{Control, Settings};
 pub use error::ControlError;
 pub use numbers::{
-    Attribute, Command, FAMILY_NAME, FAMILY_VERSION, KeyAttribute, KeysAttribute, StatsAttribute,
+    Attribute, Command, EntryAttribute, FAMILY_NAME, FAMILY_VERSION, FillAttribute, KeyAttribute,
+    KeysAttribute, StatsAttribute,
 };
 pub use sightings::{Sightings, Told};
 pub use status::{Counts, FilterState, NodeStatus};

@@ -6,7 +6,7 @@ use neli::neli_enum;
 /// The family's name.
 pub const FAMILY_NAME: &str = "kdht";
 /// The version of the family that this crate speaks.
-pub const FAMILY_VERSION: u8 = 1;
+pub const FAMILY_VERSION: u8 = 2;
 
 /// What is asked of the module.
 #[neli_enum(serialized_type = "u8")]
@@ -24,6 +24,14 @@ pub enum Command {
     Sighted = 11,
     Publish = 12,
     Unpublish = 13,
+    Join = 14,
+    Candidates = 15,
+    Seen = 16,
+    Failed = 17,
+    TableGet = 18,
+    Learned = 19,
+    Joined = 20,
+    JoinFailed = 21,
 }
 
 /// Attributes of every command.
@@ -53,6 +61,19 @@ pub enum Attribute {
     Records = 22,
     PublishedS = 23,
     ValuesBytes = 24,
+    Routing = 25,
+    Alpha = 26,
+    B = 27,
+    BucketGroupMax = 28,
+    TableGroupMax = 29,
+    CapsPrivate = 30,
+    RefreshS = 31,
+    Seed = 32,
+    Entry = 33,
+    Join = 34,
+    RetryMs = 35,
+    FillV4 = 36,
+    FillV6 = 37,
 }
 
 /// Attributes within [`Attribute::Keys`].
@@ -80,6 +101,45 @@ pub enum StatsAttribute {
     RepliesOut = 7,
     Refused = 8,
     Pad = 9,
+    RequestsOut = 10,
+    RepliesIn = 11,
+    Timeouts = 12,
+    ContactsUnreachable = 13,
+    Outages = 14,
+    FailuresForgiven = 15,
+    Refreshes = 16,
+}
+
+/// Attributes within [`Attribute::Entry`].
+#[neli_enum(serialized_type = "u16")]
+pub enum EntryAttribute {
+    Contact = 1,
+    Liveness = 2,
+    Failures = 3,
+    IsReplacement = 4,
+    Depth = 5,
+    SilentS = 6,
+    RttUs = 7,
+    RttDeviationUs = 8,
+    Cookie = 9,
+    AgeMs = 10,
+    Pad = 11,
+}
+
+/// Attributes within [`Attribute::FillV4`] and [`Attribute::FillV6`].
+#[neli_enum(serialized_type = "u16")]
+pub enum FillAttribute {
+    Buckets = 1,
+    Unverified = 2,
+    Good = 3,
+    Doubtful = 4,
+    Stale = 5,
+    Replacements = 6,
+    RefusedBucketGroup = 7,
+    RefusedTableGroup = 8,
+    RefusedFull = 9,
+    Evicted = 10,
+    Pad = 11,
 }
 
 impl neli::consts::genl::Cmd for Command {}
@@ -87,3 +147,5 @@ impl neli::consts::genl::NlAttrType for Attribute {}
 impl neli::consts::genl::NlAttrType for KeysAttribute {}
 impl neli::consts::genl::NlAttrType for KeyAttribute {}
 impl neli::consts::genl::NlAttrType for StatsAttribute {}
+impl neli::consts::genl::NlAttrType for EntryAttribute {}
+impl neli::consts::genl::NlAttrType for FillAttribute {}

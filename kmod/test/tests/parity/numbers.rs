@@ -1,7 +1,9 @@
 //! The commands' numbers: header, specification and Rust name the same in the same order.
 
 use kdht_core::Refusal;
-use kdht_kmod::{Attribute, Command, KeyAttribute, KeysAttribute, StatsAttribute};
+use kdht_kmod::{
+    Attribute, Command, EntryAttribute, FillAttribute, KeyAttribute, KeysAttribute, StatsAttribute,
+};
 use kdht_kmod_test::repository_file;
 use kdht_wire::Kind;
 
@@ -67,6 +69,8 @@ fn commands_and_attributes_have_one_number_each() {
     compare("KDHT_A_KEYS_", &set("keys"), KeysAttribute::from);
     compare("KDHT_A_KEY_", &set("key"), KeyAttribute::from);
     compare("KDHT_A_STATS_", &set("stats"), StatsAttribute::from);
+    compare("KDHT_A_ENTRY_", &set("entry"), EntryAttribute::from);
+    compare("KDHT_A_FILL_", &set("fill"), FillAttribute::from);
 }
 
 #[test]
