@@ -134,6 +134,18 @@ static void refuse_unparsed(struct asked *asked, const struct kdht_head *head,
 	asked->answer->len_max = asked->len;
 }
 
+/* How many contacts there is room for in the reply */
+static u8 fitting(const struct asked *asked)
+{
+	size_t len_max = min_t(size_t, asked->answer->len_max, KDHT_DATAGRAM_LEN_MAX);
+	size_t rest = sizeof(struct kdht_head) + sizeof(struct kdht_reply) +
+		      kdht_mac_len(&asked->config->ring);
+
+	if (len_max <= rest)
+		return 0;
+	return min_t(size_t, (len_max - rest) / sizeof(struct kdht_contact), KDHT_K_MAX);
+}
+
 /* Of both families. Apart, so that who wants one does not pay for its frame */
 static noinline void find_of_both(struct asked *asked, const struct kdht_head *head,
 				  const struct kdht_table *own, const struct kdht_table *other)
@@ -141,9 +153,10 @@ static noinline void find_of_both(struct asked *asked, const struct kdht_head *h
 	struct kdht_closest of_own, of_other;
 	u8 k = asked->config->k;
 
-	kdht_table_closest(own, &head->target, k, &head->sender, &of_own);
-	kdht_table_closest(other, &head->target, k, &head->sender, &of_other);
-	kdht_closest_merge(&of_own, &of_other, &head->target, k, &asked->answer->closest);
+	kdht_table_closest(own, &head->target, k, k, &head->sender, &of_own);
+	kdht_table_closest(other, &head->target, k, k, &head->sender, &of_other);
+	kdht_closest_merge(&of_own, &of_other, &head->target, k, fitting(asked),
+			   &asked->answer->closest);
 }
 
 /* The closest contacts of the families that @head wants, or of the asker's own */
@@ -159,7 +172,7 @@ static void find_closest(struct asked *asked, const struct kdht_head *head)
 		return find_of_both(asked, head, own, other);
 	if (wanted && wanted != (is_v4 ? KDHT_FLAG_WANT4 : KDHT_FLAG_WANT6))
 		own = other;
-	kdht_table_closest(own, &head->target, asked->config->k, &head->sender,
+	kdht_table_closest(own, &head->target, asked->config->k, fitting(asked), &head->sender,
 			   &asked->answer->closest);
 }
 
@@ -204,6 +217,8 @@ static void serve(struct asked *asked, const struct kdht_message *message)
 	asked->answer->len_max = is_proven ? KDHT_DATAGRAM_LEN_MAX :
 					     asked->len * KDHT_UNPROVEN_FACTOR;
 	asked->answer->closest.count = 0;
+	asked->answer->closest.run_count = 0;
+	asked->answer->closest.known = 0;
 	if (head->kind == KDHT_KIND_FIND_VALUE)
 		choose_values(asked->answer, message->body);
 	/* Of a value that is not held, who is closer to it */
@@ -414,14 +429,13 @@ size_t kdht_answer_emit(const struct kdht_config *config, const struct kdht_answ
 		return kdht_emit_finish(&emit);
 	}
 	if (answer->head.kind == KDHT_KIND_FIND_NODE)
-		reply.total = cpu_to_le16(answer->closest.count);
+		reply.total = cpu_to_le16(answer->closest.known);
 	/* Three times the shortest request holds it */
 	kdht_emit_body(&emit, &reply, sizeof(reply));
-	for (i = 0; i < answer->closest.count; i++) {
-		if (!kdht_emit_contact(&emit, answer->closest.contacts[i])) {
-			emit.head.flags |= cpu_to_le16(KDHT_FLAG_MORE);
-			break;
-		}
-	}
+	for (i = 0; i < answer->closest.run_count; i++)
+		kdht_emit_contacts(&emit, answer->closest.runs[i].contacts,
+				   answer->closest.runs[i].count);
+	if (answer->closest.count < answer->closest.known)
+		emit.head.flags |= cpu_to_le16(KDHT_FLAG_MORE);
 	return kdht_emit_finish(&emit);
 }

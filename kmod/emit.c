@@ -52,20 +52,18 @@ bool kdht_emit_body(struct kdht_emit *emit, const void *body, size_t len)
 }
 
 /**
- * kdht_emit_contact() - add a contact and count it in the head
+ * kdht_emit_contacts() - add contacts and count them in the head
  * @emit: the message
- * @contact: the contact
+ * @contacts: contacts side by side
+ * @count: how many; no message holds over 255
  *
- * Return: whether it fitted.
+ * Return: whether all fitted; if not, none is there.
  */
-bool kdht_emit_contact(struct kdht_emit *emit, const struct kdht_contact *contact)
+bool kdht_emit_contacts(struct kdht_emit *emit, const struct kdht_contact *contacts, u8 count)
 {
-	if (emit->head.arg == 255 || emit->limit - emit->len < sizeof(*contact))
+	if (!kdht_emit_body(emit, contacts, count * sizeof(*contacts)))
 		return false;
-	/* Of a length that the compiler knows: there are up to twenty in a reply */
-	memcpy(emit->buf + emit->len, contact, sizeof(*contact));
-	emit->len += sizeof(*contact);
-	emit->head.arg++;
+	emit->head.arg += count;
 	return true;
 }
 

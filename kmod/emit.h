@@ -28,7 +28,7 @@ struct kdht_emit {
 bool kdht_emit_begin(struct kdht_emit *emit, const struct kdht_head *head,
 		     const struct kdht_network_key *key, void *buf, size_t len_max);
 bool kdht_emit_body(struct kdht_emit *emit, const void *body, size_t len);
-bool kdht_emit_contact(struct kdht_emit *emit, const struct kdht_contact *contact);
+bool kdht_emit_contacts(struct kdht_emit *emit, const struct kdht_contact *contacts, u8 count);
 bool kdht_emit_record(struct kdht_emit *emit, const struct kdht_record *record, size_t len,
 		      u32 age_s);
 size_t kdht_emit_finish(struct kdht_emit *emit);

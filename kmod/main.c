@@ -4,11 +4,21 @@
 #include <net/genetlink.h>
 
 #include "attach.h"
+#include "buckets.h"
 #include "kdht_netlink.h"
 #include "netlink.h"
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"
+
+/**
+ * kdht_trace_evict() - a member of the routing table loses its place
+ * @peer: what was known of it
+ */
+void kdht_trace_evict(const struct kdht_peer *peer)
+{
+	trace_kdht_evict(peer);
+}
 
 static int __init kdht_init(void)
 {

@@ -1,80 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * Contacts in classes: an id's class is the number of leading bits it shares with the own
- * id. A target's distance to the own id, bit by bit, is the order in which classes are
- * nearest to it: those where the bit is set, from the first, and then those where it is not,
- * from the last. So the closest are found by walking whole classes, and only within one are
- * contacts compared. What a reader sees of a class never changes: a writer puts a new array in
- * its place and frees the old one after a grace period.
+ * Contacts sorted by id. All that share their first bits lie side by side, so that the closest
+ * are found by halving: of what shares as many bits with the target as k contacts do, the half
+ * that shares one more is nearer than the other. They come out as a few runs, which a reply
+ * copies as they are. What a reader sees never changes: a writer puts a new array in its place
+ * and frees the old one after a grace period.
  */
-#include <linux/bitops.h>
 #include <linux/errno.h>
 #include <linux/kernel.h>
 #include <linux/minmax.h>
+#include <linux/mm.h>
+#include <linux/overflow.h>
 #include <linux/slab.h>
 #include <linux/string.h>
-#include <asm/byteorder.h>
 
 #include "table.h"
-
-/* First 64 bits of an id, most significant first */
-static u64 prefix(const struct kdht_id *id)
-{
-	__be64 first;
-
-	memcpy(&first, id->bytes, sizeof(first));
-	return be64_to_cpu(first);
-}
-
-/* An id in three words, the last one's low half unused */
-static void load(u64 words[3], const struct kdht_id *id)
-{
-	__be64 whole[2];
-	__be32 rest;
-
-	memcpy(whole, id->bytes, sizeof(whole));
-	memcpy(&rest, id->bytes + sizeof(whole), sizeof(rest));
-	words[0] = be64_to_cpu(whole[0]);
-	words[1] = be64_to_cpu(whole[1]);
-	words[2] = (u64)be32_to_cpu(rest) << 32;
-}
-
-static bool is_same(const struct kdht_id *one, const struct kdht_id *other)
-{
-	return !memcmp(one->bytes, other->bytes, KDHT_ID_LEN);
-}
-
-/* Leading bits that two ids share: 0 to 159, or 160 if they are the same */
-static unsigned int shared_bits(const struct kdht_id *one, const struct kdht_id *other)
-{
-	unsigned int word;
-	u64 a[3], b[3];
-
-	load(a, one);
-	load(b, other);
-	for (word = 0; word < 3; word++)
-		if (a[word] != b[word])
-			return 64 * word + 64 - fls64(a[word] ^ b[word]);
-	return KDHT_CLASSES;
-}
-
-static bool bit_of(const struct kdht_id *id, unsigned int bit)
-{
-	return id->bytes[bit / 8] & (0x80 >> bit % 8);
-}
-
-/* Whether @one is nearer to @target than @other, where 64 bits did not tell */
-static bool is_nearer(const struct kdht_id *one, const struct kdht_id *other,
-		      const struct kdht_id *target)
-{
-	unsigned int i;
-
-	for (i = sizeof(u64); i < KDHT_ID_LEN; i++)
-		if (one->bytes[i] != other->bytes[i])
-			return (one->bytes[i] ^ target->bytes[i]) <
-			       (other->bytes[i] ^ target->bytes[i]);
-	return false;
-}
 
 /**
  * kdht_table_init() - an empty table around @own
@@ -85,7 +25,7 @@ void kdht_table_init(struct kdht_table *table, const struct kdht_id *own)
 {
 	memset(table, 0, sizeof(*table));
 	table->own = *own;
-	spin_lock_init(&table->lock);
+	mutex_init(&table->lock);
 }
 
 /**
@@ -94,41 +34,79 @@ void kdht_table_init(struct kdht_table *table, const struct kdht_id *own)
  */
 void kdht_table_free(struct kdht_table *table)
 {
-	unsigned int i;
-
-	for (i = 0; i < KDHT_CLASSES; i++) {
-		kfree(rcu_dereference_protected(table->classes[i], true));
-		RCU_INIT_POINTER(table->classes[i], NULL);
-	}
+	kvfree(rcu_dereference_protected(table->view, true));
+	RCU_INIT_POINTER(table->view, NULL);
 }
 
-static struct kdht_class *class_of(struct kdht_table *table, unsigned int shared)
+/**
+ * kdht_table_count() - how many contacts others are told of
+ * @table: the table
+ *
+ * Context: within rcu_read_lock().
+ */
+u16 kdht_table_count(const struct kdht_table *table)
 {
-	return rcu_dereference_protected(table->classes[shared], lockdep_is_held(&table->lock));
+	const struct kdht_view *view = rcu_dereference(table->view);
+
+	return view ? view->count : 0;
 }
 
-/* Puts @new (NULL: none) in the place of class @shared; under the lock */
-static void replace(struct kdht_table *table, unsigned int shared, struct kdht_class *new)
+/**
+ * kdht_view_new() - room for what readers are to see
+ * @count: contacts; to be filled in, sorted by id
+ *
+ * Context: process; may sleep.
+ * Return: NULL if there is no memory.
+ */
+struct kdht_view *kdht_view_new(u16 count)
 {
-	u64 bit = 1ULL << (63 - shared % 64);
-	struct kdht_class *old = class_of(table, shared);
-	u64 *word = &table->filled[shared / 64];
+	struct kdht_view *view;
 
-	rcu_assign_pointer(table->classes[shared], new);
-	WRITE_ONCE(*word, new ? *word | bit : *word & ~bit);
+	view = kvmalloc(struct_size(view, contacts, count), GFP_KERNEL_ACCOUNT);
+	if (view)
+		view->count = count;
+	return view;
+}
+
+static struct kdht_view *view_of(struct kdht_table *table)
+{
+	return rcu_dereference_protected(table->view, lockdep_is_held(&table->lock));
+}
+
+/* Lets readers see @view (NULL: nothing) from now on; under the lock */
+static void replace(struct kdht_table *table, struct kdht_view *view)
+{
+	struct kdht_view *old = view_of(table);
+
+	rcu_assign_pointer(table->view, view);
 	if (old)
-		kfree_rcu(old, rcu);
+		kvfree_rcu(old, rcu);
 }
 
-/* Where @id stands in @class, or would stand; *@is_there says which */
-static u16 place_of(const struct kdht_class *class, const struct kdht_id *id, bool *is_there)
+/**
+ * kdht_table_replace() - tell others of other contacts from now on
+ * @table: the table
+ * @view: from kdht_view_new(), filled in; the table's from now on
+ *
+ * Context: process; may sleep. Takes @table->lock.
+ */
+void kdht_table_replace(struct kdht_table *table, struct kdht_view *view)
 {
-	u16 low = 0, high = class ? class->count : 0;
+	mutex_lock(&table->lock);
+	replace(table, view);
+	mutex_unlock(&table->lock);
+}
+
+/* Where @id stands among @count contacts, or would stand; *@is_there says which */
+static u16 place_of(const struct kdht_contact *contacts, u16 count, const struct kdht_id *id,
+		    bool *is_there)
+{
+	u16 low = 0, high = count;
 
 	*is_there = false;
 	while (low < high) {
 		u16 middle = low + (high - low) / 2;
-		int order = memcmp(class->contacts[middle].id.bytes, id->bytes, KDHT_ID_LEN);
+		int order = kdht_id_order(&contacts[middle].id, id);
 
 		if (!order) {
 			*is_there = true;
@@ -143,47 +121,51 @@ static u16 place_of(const struct kdht_class *class, const struct kdht_id *id, bo
 }
 
 /**
- * kdht_table_add() - tell others of @contact from now on
- * @table: the table of its family
- * @contact: a contact with another id than the own one; an endpoint known for its id is replaced
+ * kdht_table_add() - tell others of @contacts from now on
+ * @table: the table of their family
+ * @contacts: contacts; an endpoint known for an id is replaced
+ * @count: how many
  *
- * Context: process or softirq; does not sleep. Takes @table->lock.
- * Return: 0, -EINVAL for the own id, -ENOSPC if KDHT_CONTACTS_MAX are there, or -ENOMEM.
+ * Context: process; may sleep. Takes @table->lock.
+ * Return: 0; -EINVAL for the own id, or -ENOSPC if KDHT_CONTACTS_MAX are there, and the contacts
+ * before it are held; -ENOMEM, and none is.
  */
-int kdht_table_add(struct kdht_table *table, const struct kdht_contact *contact)
+int kdht_table_add(struct kdht_table *table, const struct kdht_contact *contacts, u16 count)
 {
-	unsigned int shared = shared_bits(&table->own, &contact->id);
-	struct kdht_class *old, *new;
-	u16 place, count;
+	struct kdht_view *old, *new;
 	bool is_there;
 	int err = 0;
+	u16 i, place;
 
-	if (shared == KDHT_CLASSES)
-		return -EINVAL;
-	spin_lock_bh(&table->lock);
-	old = class_of(table, shared);
-	place = place_of(old, &contact->id, &is_there);
-	if (!is_there && table->count >= KDHT_CONTACTS_MAX) {
-		err = -ENOSPC;
-		goto unlock;
-	}
-	count = (old ? old->count : 0) + !is_there;
-	new = kmalloc(struct_size(new, contacts, count), GFP_ATOMIC | __GFP_ACCOUNT);
+	mutex_lock(&table->lock);
+	old = view_of(table);
+	new = kdht_view_new(min_t(u32, (old ? old->count : 0) + count, KDHT_CONTACTS_MAX));
 	if (!new) {
-		err = -ENOMEM;
-		goto unlock;
+		mutex_unlock(&table->lock);
+		return -ENOMEM;
 	}
-	new->count = count;
-	if (old) {
-		memcpy(new->contacts, old->contacts, place * sizeof(*contact));
-		memcpy(new->contacts + place + 1, old->contacts + place + is_there,
-		       (count - place - 1) * sizeof(*contact));
+	new->count = old ? old->count : 0;
+	if (old)
+		memcpy(new->contacts, old->contacts, old->count * sizeof(*contacts));
+	for (i = 0; i < count; i++) {
+		if (kdht_id_is_same(&contacts[i].id, &table->own)) {
+			err = -EINVAL;
+			break;
+		}
+		place = place_of(new->contacts, new->count, &contacts[i].id, &is_there);
+		if (!is_there) {
+			if (new->count == KDHT_CONTACTS_MAX) {
+				err = -ENOSPC;
+				break;
+			}
+			memmove(new->contacts + place + 1, new->contacts + place,
+				(new->count - place) * sizeof(*contacts));
+			new->count++;
+		}
+		new->contacts[place] = contacts[i];
 	}
-	new->contacts[place] = *contact;
-	table->count += !is_there;
-	replace(table, shared, new);
-unlock:
-	spin_unlock_bh(&table->lock);
+	replace(table, new);
+	mutex_unlock(&table->lock);
 	return err;
 }
 
@@ -192,166 +174,135 @@ unlock:
  * @table: the table of its family
  * @id: its id
  *
- * Context: process or softirq; does not sleep. Takes @table->lock.
+ * Context: process; may sleep. Takes @table->lock.
  * Return: 0, -ENOENT if it is not there, or -ENOMEM, and it stays.
  */
 int kdht_table_remove(struct kdht_table *table, const struct kdht_id *id)
 {
-	unsigned int shared = shared_bits(&table->own, id);
-	struct kdht_class *old, *new = NULL;
-	bool is_there;
+	struct kdht_view *old, *new = NULL;
+	bool is_there = false;
 	int err = 0;
-	u16 place;
+	u16 place = 0;
 
-	if (shared == KDHT_CLASSES)
-		return -ENOENT;
-	spin_lock_bh(&table->lock);
-	old = class_of(table, shared);
-	place = place_of(old, id, &is_there);
+	mutex_lock(&table->lock);
+	old = view_of(table);
+	if (old)
+		place = place_of(old->contacts, old->count, id, &is_there);
 	if (!is_there) {
 		err = -ENOENT;
 		goto unlock;
 	}
 	if (old->count > 1) {
-		new = kmalloc(struct_size(new, contacts, old->count - 1),
-			      GFP_ATOMIC | __GFP_ACCOUNT);
+		new = kdht_view_new(old->count - 1);
 		if (!new) {
 			err = -ENOMEM;
 			goto unlock;
 		}
-		new->count = old->count - 1;
 		memcpy(new->contacts, old->contacts, place * sizeof(old->contacts[0]));
 		memcpy(new->contacts + place, old->contacts + place + 1,
 		       (new->count - place) * sizeof(old->contacts[0]));
 	}
-	table->count--;
-	replace(table, shared, new);
+	replace(table, new);
 unlock:
-	spin_unlock_bh(&table->lock);
+	mutex_unlock(&table->lock);
 	return err;
 }
 
-/* What one question is about */
-struct question {
-	const struct kdht_id *target;
-	const struct kdht_id *asker;
-	u64 target_prefix;
-	u64 asker_prefix;
-	u8 k;
-};
-
-/* So few contacts are put in order by comparing them */
-#define FEW		5
-/* Spans that are put aside at once; what does not go aside is compared, too */
-#define ASIDE_MAX	16
-
-/* Contacts of one class, from @low to before @high, that have their first @bit bits in common */
-struct span {
-	u16 low;
-	u16 high;
-	u16 bit;
-};
-
-/* Puts @contact in its place among those from @from on, of which the farthest may drop out */
-static void rank(const struct question *question, const struct kdht_contact *contact, u8 from,
-		 struct kdht_closest *out)
+/* The first of contacts @low to before @high, which share @bit bits, whose next one is set */
+static u16 first_with(const struct kdht_contact *contacts, u16 low, u16 high, unsigned int bit)
 {
-	u64 first = prefix(&contact->id);
-	u64 distance = first ^ question->target_prefix;
-	u8 at = out->count;
+	while (low < high) {
+		u16 middle = low + (high - low) / 2;
 
-	if (first == question->asker_prefix && is_same(&contact->id, question->asker))
-		return;
-	if (at < question->k) {
-		out->count++;
-	} else {
-		u64 farthest = out->distances[at - 1];
-
-		if (distance > farthest ||
-		    (distance == farthest &&
-		     !is_nearer(&contact->id, &out->contacts[at - 1]->id, question->target)))
-			return;
-		at--;
-	}
-	for (; at > from; at--) {
-		u64 before = out->distances[at - 1];
-
-		if (before < distance ||
-		    (before == distance &&
-		     !is_nearer(&contact->id, &out->contacts[at - 1]->id, question->target)))
-			break;
-		out->distances[at] = before;
-		out->contacts[at] = out->contacts[at - 1];
-	}
-	out->distances[at] = distance;
-	out->contacts[at] = contact;
-}
-
-/*
- * Halves @span by its next bit: what shares it with the target stays, and all of that is
- * nearer than the other half, which goes to @far.
- */
-static void halve(const struct kdht_class *class, const struct kdht_id *target,
-		  struct span *span, struct span *far)
-{
-	u16 ones = span->low, after = span->high, bit = span->bit;
-
-	while (ones < after) {
-		u16 middle = ones + (after - ones) / 2;
-
-		if (bit_of(&class->contacts[middle].id, bit))
-			after = middle;
+		if (kdht_id_bit(&contacts[middle].id, bit))
+			high = middle;
 		else
-			ones = middle + 1;
+			low = middle + 1;
 	}
-	far->low = ones;
-	far->high = span->high;
-	span->high = ones;
-	if (bit_of(target, bit))
-		swap(*span, *far);
-	span->bit = bit + 1;
-	far->bit = bit + 1;
+	return low;
 }
 
-/*
- * Appends the nearest of one class, whose contacts are all farther than those found so far.
- * As they are sorted by id, halving by one bit after the other finds them in their order.
- */
-static void append_nearest(const struct kdht_class *class, unsigned int shared,
-			   const struct question *question, struct kdht_closest *out)
+/* Puts a run in its place among those found: they come in the order of distance */
+static void add_run(struct kdht_closest *out, const struct kdht_contact *contacts, u16 count)
 {
-	struct span span = { .low = 0, .high = class->count, .bit = shared + 1 };
-	struct span aside[ASIDE_MAX];
-	unsigned int aside_count = 0;
+	u8 at = out->run_count;
 
-	for (;;) {
-		u8 from = out->count;
+	if (!count)
+		return;
+	for (; at > 0 && out->runs[at - 1].contacts > contacts; at--)
+		out->runs[at] = out->runs[at - 1];
+	out->runs[at].contacts = contacts;
+	out->runs[at].count = count;
+	out->run_count++;
+	out->count += count;
+}
 
-		while (span.high - span.low > FEW && span.bit < KDHT_CLASSES &&
-		       aside_count < ASIDE_MAX) {
-			struct span *far = &aside[aside_count];
+/* The @k nearest of a view, whoever they are. Each run has a contact at least, so @k suffice */
+static void find_nearest(const struct kdht_view *view, const struct kdht_id *target, u16 k,
+			 struct kdht_closest *out)
+{
+	const struct kdht_contact *contacts = view->contacts;
+	u16 low = 0, high = view->count;
 
-			halve(class, question->target, &span, far);
-			aside_count += far->low < far->high;
+	out->count = 0;
+	out->run_count = 0;
+	while (high - low > k && k) {
+		/* The first and the last share no more than all between them do */
+		unsigned int bit = kdht_id_shared(&contacts[low].id, &contacts[high - 1].id);
+		u16 ones = first_with(contacts, low, high, bit);
+		bool is_high = kdht_id_bit(target, bit);
+		u16 near = is_high ? high - ones : ones - low;
+
+		if (near > k) {
+			if (is_high)
+				low = ones;
+			else
+				high = ones;
+			continue;
 		}
-		for (; span.low < span.high; span.low++)
-			rank(question, &class->contacts[span.low], from, out);
-		if (!aside_count || out->count == question->k)
-			return;
-		span = aside[--aside_count];
+		k -= near;
+		if (is_high) {
+			add_run(out, contacts + ones, near);
+			high = ones;
+		} else {
+			add_run(out, contacts + low, near);
+			low = ones;
+		}
 	}
+	if (k)
+		add_run(out, contacts + low, high - low);
 }
 
-/* Visits the class of bit @at of word @word; whether more contacts are wanted */
-static bool visit(const struct kdht_table *table, unsigned int word, unsigned int at,
-		  const struct question *question, struct kdht_closest *out)
+/* Takes @asker out of the runs. Whether it was there */
+static bool leave_out(struct kdht_closest *out, const struct kdht_id *asker)
 {
-	unsigned int shared = 64 * word + 63 - at;
-	const struct kdht_class *class = rcu_dereference(table->classes[shared]);
+	bool is_there;
+	u8 i;
 
-	if (class)
-		append_nearest(class, shared, question, out);
-	return out->count < question->k;
+	for (i = 0; i < out->run_count; i++) {
+		struct kdht_run *run = &out->runs[i];
+		u16 place = place_of(run->contacts, run->count, asker, &is_there);
+		u16 behind = run->count - place - 1;
+
+		if (!is_there)
+			continue;
+		out->count--;
+		run->count = place;
+		if (behind && place) {
+			memmove(run + 2, run + 1, (out->run_count - i - 1) * sizeof(*run));
+			out->run_count++;
+			run++;
+		}
+		if (behind) {
+			run->contacts = out->runs[i].contacts + place + 1;
+			run->count = behind;
+		} else if (!place) {
+			memmove(run, run + 1, (out->run_count - i - 1) * sizeof(*run));
+			out->run_count--;
+		}
+		return true;
+	}
+	return false;
 }
 
 /**
@@ -359,93 +310,96 @@ static bool visit(const struct kdht_table *table, unsigned int word, unsigned in
  * @table: the table of one family
  * @target: any id
  * @k: how many are wanted, 1 to KDHT_K_MAX
+ * @fits: how many there is room for: of those wanted, so many nearest are found
  * @asker: left out
- * @out: filled with @k, or with all there are, nearest first
+ * @out: filled in
  *
- * Cost: the classes walked, and of each the contacts about as near as those wanted.
+ * Cost: some ten halvings.
  *
  * Context: within rcu_read_lock(), which must hold as long as @out is read.
  */
 void kdht_table_closest(const struct kdht_table *table, const struct kdht_id *target, u8 k,
-			const struct kdht_id *asker, struct kdht_closest *out)
+			u8 fits, const struct kdht_id *asker, struct kdht_closest *out)
 {
-	const struct question question = {
-		.target = target,
-		.asker = asker,
-		.target_prefix = prefix(target),
-		.asker_prefix = prefix(asker),
-		.k = k,
-	};
-	u64 own[3], distance[3];
-	int word;
+	const struct kdht_view *view = rcu_dereference(table->view);
+	bool is_there;
 
 	out->count = 0;
-	load(own, &table->own);
-	load(distance, target);
-	for (word = 0; word < 3; word++) {
-		u64 left;
-
-		distance[word] ^= own[word];
-		left = READ_ONCE(table->filled[word]) & distance[word];
-		while (left) {
-			unsigned int at = fls64(left) - 1;
-
-			if (!visit(table, word, at, &question, out))
-				return;
-			left &= ~(1ULL << at);
-		}
+	out->run_count = 0;
+	out->known = 0;
+	if (!view)
+		return;
+	fits = min(fits, k);
+	out->known = k;
+	if (view->count <= k) {
+		place_of(view->contacts, view->count, asker, &is_there);
+		out->known = view->count - is_there;
 	}
-	for (word = 2; word >= 0; word--) {
-		u64 left = READ_ONCE(table->filled[word]) & ~distance[word];
-
-		while (left) {
-			unsigned int at = __ffs64(left);
-
-			if (!visit(table, word, at, &question, out))
-				return;
-			left &= left - 1;
-		}
+	find_nearest(view, target, fits, out);
+	if (leave_out(out, asker) && view->count > fits) {
+		/* One more makes up for the asker, of which there is a run less then */
+		find_nearest(view, target, fits + 1, out);
+		leave_out(out, asker);
 	}
 }
 
-/* Whether the @i-th of @one comes before the @j-th of @other; *@is_same_id if it is the same */
-static bool comes_first(const struct kdht_closest *one, u8 i, const struct kdht_closest *other,
-			u8 j, const struct kdht_id *target, bool *is_same_id)
+/* The contacts of all runs, one by one, in the order of their ids */
+static u8 flatten(const struct kdht_closest *closest, const struct kdht_contact **out)
 {
-	const struct kdht_id *left = &one->contacts[i]->id;
-	const struct kdht_id *right = &other->contacts[j]->id;
+	u8 count = 0, i;
+	u16 j;
 
-	*is_same_id = is_same(left, right);
-	if (one->distances[i] != other->distances[j])
-		return one->distances[i] < other->distances[j];
-	return *is_same_id || is_nearer(left, right, target);
+	for (i = 0; i < closest->run_count; i++)
+		for (j = 0; j < closest->runs[i].count; j++)
+			out[count++] = closest->runs[i].contacts + j;
+	return count;
+}
+
+static u8 farthest(const struct kdht_contact **contacts, u8 count, const struct kdht_id *target)
+{
+	u8 found = 0, i;
+
+	for (i = 1; i < count; i++)
+		if (kdht_id_is_nearer(&contacts[found]->id, &contacts[i]->id, target))
+			found = i;
+	return found;
 }
 
 /**
- * kdht_closest_merge() - merge two answers about the same target into its @k closest
- * @one: an answer
+ * kdht_closest_merge() - merge two answers about the same target
+ * @one: an answer with room for all
  * @other: another; an id in both is taken from @one
  * @target: what both are about
  * @k: how many are wanted, 1 to KDHT_K_MAX
- * @out: neither of the two
+ * @fits: how many there is room for
+ * @out: filled in; neither of the two
  */
 void kdht_closest_merge(const struct kdht_closest *one, const struct kdht_closest *other,
-			const struct kdht_id *target, u8 k, struct kdht_closest *out)
+			const struct kdht_id *target, u8 k, u8 fits, struct kdht_closest *out)
 {
-	u8 i = 0, j = 0;
+	const struct kdht_contact *ours[KDHT_K_MAX], *theirs[KDHT_K_MAX], *all[2 * KDHT_K_MAX];
+	u8 our_count = flatten(one, ours), their_count = flatten(other, theirs);
+	u8 i = 0, j = 0, count = 0;
 
-	for (out->count = 0; out->count < k; out->count++) {
-		bool from_one, is_same_id = false;
+	while (i < our_count || j < their_count) {
+		int order = i == our_count ? 1 : j == their_count ? -1 :
+			    kdht_id_order(&ours[i]->id, &theirs[j]->id);
 
-		if (i < one->count && j < other->count)
-			from_one = comes_first(one, i, other, j, target, &is_same_id);
-		else if (i < one->count || j < other->count)
-			from_one = i < one->count;
-		else
-			break;
-		out->distances[out->count] = from_one ? one->distances[i] : other->distances[j];
-		out->contacts[out->count] = from_one ? one->contacts[i] : other->contacts[j];
-		i += from_one;
-		j += !from_one || is_same_id;
+		all[count++] = order <= 0 ? ours[i] : theirs[j];
+		i += order <= 0;
+		j += order >= 0;
+	}
+	out->known = min(count, k);
+	while (count > min(k, fits)) {
+		u8 gone = farthest(all, count, target);
+
+		memmove(all + gone, all + gone + 1, (count - gone - 1) * sizeof(*all));
+		count--;
+	}
+	out->count = count;
+	out->run_count = count;
+	for (i = 0; i < count; i++) {
+		out->runs[i].contacts = all[i];
+		out->runs[i].count = 1;
 	}
 }

@@ -9,6 +9,7 @@
 #include <linux/tracepoint.h>
 
 #include "kdht_wire.h"
+#include "peer.h"
 #include "refusal.h"
 
 #define KDHT_TRACE_ENUM(name, text) TRACE_DEFINE_ENUM(KDHT_REFUSED_##name);
@@ -79,6 +80,32 @@ TRACE_EVENT(kdht_drop,
 	),
 	TP_printk("peer=[%pI6c]:%u reason=%s len=%u", __entry->ip, __entry->port,
 		  kdht_show_refusal(__entry->refusal), __entry->len)
+);
+
+/* A member of the routing table lost its place */
+TRACE_EVENT(kdht_evict,
+	TP_PROTO(const struct kdht_peer *peer),
+	TP_ARGS(peer),
+	TP_STRUCT__entry(
+		__array(u8, id, KDHT_ID_LEN)
+		__array(u8, ip, 16)
+		__field(u16, port)
+		__field(u8, liveness)
+		__field(u8, failures)
+	),
+	TP_fast_assign(
+		memcpy(__entry->id, peer->id.bytes, KDHT_ID_LEN);
+		memcpy(__entry->ip, peer->endpoint.ip, 16);
+		__entry->port = ntohs(peer->endpoint.port);
+		__entry->liveness = kdht_peer_liveness(peer);
+		__entry->failures = peer->failures;
+	),
+	TP_printk("id=%*phN peer=[%pI6c]:%u liveness=%s failures=%u", KDHT_ID_LEN, __entry->id,
+		  __entry->ip, __entry->port,
+		  __print_symbolic(__entry->liveness, { KDHT_UNVERIFIED, "unverified" },
+				   { KDHT_GOOD, "good" }, { KDHT_DOUBTFUL, "doubtful" },
+				   { KDHT_STALE, "stale" }),
+		  __entry->failures)
 );
 
 #endif /* KDHT_TRACE_H */

@@ -109,7 +109,7 @@ void do_answer(const u8 *record, size_t len)
 	case 1:
 		contact = (const void *)next(&record, &len, sizeof(*contact));
 		family = kdht_is_v4(&contact->endpoint) ? KDHT_FAMILY_V4 : KDHT_FAMILY_V6;
-		printf("%d\n", kdht_table_add(&node.tables[family], contact));
+		printf("%d\n", kdht_table_add(&node.tables[family], contact, 1));
 		break;
 	case 2:
 		judge(record, len);

@@ -59,6 +59,7 @@ void next_ring(const u8 **at, size_t *left, struct kdht_ring *ring);
 const char *refusal_name(enum kdht_refusal refusal);
 
 void do_answer(const u8 *record, size_t len);
+void do_buckets(const u8 *record, size_t len);
 void do_closest(const u8 *record, size_t len);
 void do_cookie(const u8 *record, size_t len);
 void do_endpoint(const u8 *record, size_t len);

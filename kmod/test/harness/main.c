@@ -10,6 +10,7 @@ static const struct operation {
 	void (*handle)(const u8 *record, size_t len);
 } operations[] = {
 	{ "answer", do_answer },
+	{ "buckets", do_buckets },
 	{ "closest", do_closest },
 	{ "cookie", do_cookie },
 	{ "endpoint", do_endpoint },

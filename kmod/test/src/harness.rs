@@ -9,12 +9,17 @@ use std::thread;
 use crate::repository_file;
 
 /// The module's files that need nothing of the kernel.
-const PORTABLE: [&str; 9] = [
+const PORTABLE: [&str; 14] = [
     "answer.c",
+    "buckets.c",
     "cookie.c",
     "emit.c",
     "filter.c",
+    "groups.c",
     "mac.c",
+    "neighbourhood.c",
+    "peer.c",
+    "survey.c",
     "table.c",
     "throttle.c",
     "values.c",
@@ -22,8 +27,9 @@ const PORTABLE: [&str; 9] = [
 ];
 
 /// The harness's own.
-const OWN: [&str; 9] = [
+const OWN: [&str; 10] = [
     "answer.c",
+    "buckets.c",
     "closest.c",
     "cookie.c",
     "endpoint.c",

@@ -4,8 +4,10 @@
 #define SHIM_LINUX_LIMITS_H
 
 #include_next <linux/limits.h>
+#include <limits.h>
 #include <stdint.h>
 
+#define U8_MAX UINT8_MAX
 #define U32_MAX UINT32_MAX
 
 #endif

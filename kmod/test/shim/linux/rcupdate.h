@@ -16,5 +16,6 @@ struct rcu_head {
 #define rcu_assign_pointer(pointer, value) ((pointer) = (value))
 #define RCU_INIT_POINTER(pointer, value) ((pointer) = (value))
 #define kfree_rcu(pointer, member) free(pointer)
+#define kvfree_rcu(pointer, member) free(pointer)
 
 #endif

@@ -10,6 +10,7 @@
 #define __GFP_ACCOUNT 0
 
 #define kmalloc(size, flags) malloc((size) + 0 * (flags))
+#define kvmalloc(size, flags) malloc((size) + 0 * (flags))
 #define kvcalloc(count, size, flags) calloc((count), (size) + 0 * (flags))
 #define kfree(pointer) free(pointer)
 #define kvfree(pointer) free(pointer)

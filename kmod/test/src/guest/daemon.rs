@@ -192,10 +192,11 @@ pub(crate) fn contacts(count: usize, is_v4: bool, random: &mut Random) -> Vec<Co
     (0..count).map(contact).collect()
 }
 
-/// The nearest of `contacts` to `target`, as a full sort has them.
+/// The nearest of `contacts` to `target`, as a full sort has them, in the order of their ids.
 pub(crate) fn nearest(contacts: &[Contact], target: &Id, k: usize) -> Vec<Contact> {
     let mut sorted = contacts.to_vec();
     sorted.sort_by_key(|contact| contact.id.distance(target));
     sorted.truncate(k);
+    sorted.sort_by_key(|contact| contact.id);
     sorted
 }

@@ -7,8 +7,9 @@ use std::fmt::Write;
 use kdht_core::{Config, Families, Node, Now, Outbox, Refusal, Rng, Route, ThrottleConfig};
 use kdht_kmod_test::{Random, is_passed, mutate, vectors};
 use kdht_wire::{
-    Body, Contact, DATAGRAM_LEN_MAX, Emit, Endpoint, Filter, FindValueBody, Flags, Head, Id,
-    KeyRing, Kind, Message, NetworkKey, Publisher, Record, StoreBody, TARGET_OFFSET,
+    Body, Contact, DATAGRAM_LEN_MAX, Emit, Endpoint, Filter, FindValueBody, Flags, HEAD_LEN, Head,
+    Id, KeyRing, Kind, MAC_LEN, Message, NetworkKey, Publisher, Record, ReplyBody, StoreBody,
+    TARGET_OFFSET,
 };
 use zerocopy::IntoBytes;
 use zerocopy::byteorder::little_endian::{U16, U32, U64};
@@ -153,6 +154,7 @@ impl Pair {
             return format!("drop {refused} {kind}");
         };
         let mut line = format!("reply {refused} {kind} ");
+        let reply = in_order_of_ids(reply, &self.ring);
         reply.iter().for_each(|byte| write!(line, "{byte:02x}").unwrap());
         line
     }
@@ -401,4 +403,22 @@ fn published_values_are_answered_byte_for_byte_as_the_engine_does() {
     let of = |start: &str| pair.expected.iter().filter(|line| line.starts_with(start)).count();
     assert!(of("reply - 3") > 1_000 && of("pass") > 500, "seed {seed}");
     compare("answer", &pair.records, &pair.expected);
+}
+
+/// The reply with its contacts in ascending order of their ids, as the module has them.
+fn in_order_of_ids(reply: &[u8], ring: &KeyRing) -> Vec<u8> {
+    let message = Message::parse(reply).unwrap();
+    let mut sorted = reply.to_vec();
+    let Body::Contacts { contacts, .. } = message.body else { return sorted };
+    let mut contacts = contacts.to_vec();
+    contacts.sort_by_key(|contact| contact.id);
+    let begin = HEAD_LEN + size_of::<ReplyBody>();
+    let after = begin + contacts.len() * size_of::<Contact>();
+    sorted[begin..after].copy_from_slice(contacts.as_bytes());
+    if let Some(key) = ring.signing() {
+        let end = sorted.len() - MAC_LEN;
+        let mac = key.mac(&sorted[..end]);
+        sorted[end..].copy_from_slice(&mac);
+    }
+    sorted
 }

@@ -56,10 +56,16 @@ fn the_closest_are_those_of_a_full_sort() {
             let asker = random.pick(&known).copied().filter(|_| random.below(2) == 0);
             let asker = asker.unwrap_or(Id(random.bytes()));
             let k = 1 + random.below(20);
+            let fits = random.below(22);
             let mut sorted: Vec<Id> = known.into_iter().filter(|id| *id != asker).collect();
             sorted.sort_by_key(|id| id.distance(&target));
-            records.push([&[3][..], &target.0, &[u8::try_from(k).unwrap()], &asker.0].concat());
-            expected.push(spaced(&sorted[..k.min(sorted.len())]));
+            sorted.truncate(k);
+            let all = sorted.len();
+            sorted.truncate(fits);
+            sorted.sort();
+            let numbers = [u8::try_from(k).unwrap(), u8::try_from(fits).unwrap()];
+            records.push([&[3][..], &target.0, &numbers, &asker.0].concat());
+            expected.push(format!("{all} {}", spaced(&sorted)));
         }
     }
     compare("closest", &records, &expected);

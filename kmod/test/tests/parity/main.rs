@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod answer;
+mod buckets;
 mod closest;
 mod cookie;
 mod endpoint;
