@@ -341,6 +341,29 @@ void kdht_answer(struct kdht_node *node, const struct kdht_config *config,
 }
 
 /**
+ * kdht_check_sound() - whether a datagram is of this network, and sound
+ * @config: what the daemon told of the node
+ * @unix_s: seconds since 1970, modulo 2^32
+ * @data: UDP payload, at least @len linear bytes, any alignment
+ * @len: payload length in bytes
+ * @message: filled in if it is
+ *
+ * For what is not answered here, but read. Context: any; neither sleeps nor allocates.
+ * Return: KDHT_REFUSED_NOT, or why not.
+ */
+enum kdht_refusal kdht_check_sound(const struct kdht_config *config, u32 unix_s,
+				   const void *data, size_t len, struct kdht_message *message)
+{
+	enum kdht_parse parse = kdht_parse(data, len, message);
+	enum kdht_mac mac;
+
+	if (parse == KDHT_PARSE_OVERSIZE || parse == KDHT_PARSE_MAGIC || len < KDHT_OUTLINE_LEN)
+		return refusal_of_parse[parse];
+	mac = kdht_ring_verify(&config->ring, data, len, unix_s);
+	return mac ? refusal_of_mac[mac] : refusal_of_parse[parse];
+}
+
+/**
  * kdht_answer_len_max() - bytes that the reply will have at most
  * @config: as it was judged by
  * @answer: a verdict of KDHT_REPLY

@@ -14,6 +14,7 @@
 #include "table.h"
 #include "throttle.h"
 #include "values.h"
+#include "wire.h"
 
 /* What a request that is answered here costs its source, in units of the throttle */
 #define KDHT_WEIGHT	1
@@ -113,6 +114,8 @@ void kdht_answer(struct kdht_node *node, const struct kdht_config *config,
 		 const struct kdht_endpoint *peer, const struct kdht_now *now,
 		 const void *data, size_t len, const struct kdht_hot *hot,
 		 struct kdht_answer *answer);
+enum kdht_refusal kdht_check_sound(const struct kdht_config *config, u32 unix_s,
+				   const void *data, size_t len, struct kdht_message *message);
 size_t kdht_answer_len_max(const struct kdht_config *config, const struct kdht_answer *answer);
 bool kdht_answer_is_sighting(const struct kdht_config *config, const struct kdht_answer *answer,
 			     size_t out_len);

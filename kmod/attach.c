@@ -94,6 +94,7 @@ static void instance_free(struct kdht_instance *instance)
 	kdht_values_free(&instance->node.values);
 	kdht_filter_free(rcu_dereference_protected(instance->node.filter, true));
 	kdht_sighted_free(instance->sighted);
+	kdht_discovery_free(instance->discovery);
 	free_percpu(instance->stats);
 	kfree_sensitive(rcu_dereference_protected(instance->config, true));
 	kfree_sensitive(instance);
@@ -121,10 +122,11 @@ static struct kdht_instance *instance_new(struct net *net, const struct kdht_id 
 	get_random_bytes(&key, sizeof(key));
 	kdht_values_init(&instance->node.values, &key);
 	instance->stats = kdht_stats_alloc();
-	instance->sighted = kdht_sighted_new(net, id);
+	instance->discovery = kdht_discovery_new(instance, net);
+	instance->sighted = kdht_sighted_new(net, id, instance->discovery);
 	config = kzalloc(sizeof(*config), GFP_KERNEL_ACCOUNT);
 	RCU_INIT_POINTER(instance->config, config);
-	if (!instance->stats || !instance->sighted || !config)
+	if (!instance->stats || !instance->discovery || !instance->sighted || !config)
 		goto free;
 	config->k = KDHT_K_DEFAULT;
 	config->value_len_max = KDHT_VALUE_LEN_MAX_DEFAULT;
@@ -173,6 +175,7 @@ static void detach(struct kdht_socket *socket)
 
 	list_del(&socket->list);
 	instance->socket_count--;
+	kdht_discovery_sockets(instance->discovery);
 	if (!instance->socket_count) {
 		struct kdht_net *of = net_generic(sock_net(sk), kdht_net_id);
 
@@ -180,6 +183,7 @@ static void detach(struct kdht_socket *socket)
 		of->instance_count--;
 		/* While the socket still holds the namespace */
 		kdht_sighted_close(instance->sighted);
+		kdht_discovery_close(instance->discovery);
 	}
 	queue_rcu_work(release_queue, &socket->release);
 }
@@ -277,6 +281,7 @@ int kdht_attach(struct net *net, const struct kdht_id *id, struct socket *sock,
 	__module_get(THIS_MODULE);
 	list_add_tail(&socket->list, &instance->sockets);
 	instance->socket_count++;
+	kdht_discovery_sockets(instance->discovery);
 	if (is_new) {
 		list_add_tail(&instance->list, &of->instances);
 		of->instance_count++;

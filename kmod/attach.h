@@ -10,6 +10,7 @@
 #include <net/sock.h>
 
 #include "answer.h"
+#include "discovery.h"
 #include "sighted.h"
 #include "stats.h"
 
@@ -31,6 +32,7 @@
  * @config: what the daemon told of it; replaced under kdht_lock
  * @stats: what it counted
  * @sighted: who asked
+ * @discovery: its routing, where that is the module's
  * @list: in its namespace's nodes; under kdht_lock
  * @sockets: struct kdht_socket; under kdht_lock
  * @socket_count: how many; under kdht_lock
@@ -42,6 +44,7 @@ struct kdht_instance {
 	struct kdht_config __rcu *config;
 	struct kdht_stats __percpu *stats;
 	struct kdht_sighted *sighted;
+	struct kdht_discovery *discovery;
 	struct list_head list;
 	struct list_head sockets;
 	u16 socket_count;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /* Each step either fits whole or leaves the message as it was and says so. */
+#include <linux/minmax.h>
 #include <linux/string.h>
 
 #include "emit.h"
@@ -86,6 +87,27 @@ bool kdht_emit_record(struct kdht_emit *emit, const struct kdht_record *record, 
 	head->remaining_s = cpu_to_le32(le32_to_cpu(record->remaining_s) - age_s);
 	emit->head.arg++;
 	return true;
+}
+
+/**
+ * kdht_emit_pad_to() - add padding, so that the whole message has at least so many bytes
+ * @emit: a message without extensions so far
+ * @total: bytes wanted, MAC included; or as many as the limit allows
+ */
+void kdht_emit_pad_to(struct kdht_emit *emit, size_t total)
+{
+	size_t len = emit->len + (emit->key ? KDHT_MAC_LEN : 0);
+	size_t room = emit->limit - emit->len;
+	struct kdht_ext padding = { .kind = cpu_to_le16(KDHT_EXT_PADDING) };
+	size_t zeros;
+
+	if (len >= total || room < sizeof(padding))
+		return;
+	zeros = clamp_t(size_t, total - len, sizeof(padding), room) - sizeof(padding);
+	padding.len = cpu_to_le16(zeros);
+	kdht_emit_body(emit, &padding, sizeof(padding));
+	memset(emit->buf + emit->len, 0, zeros);
+	emit->len += zeros;
 }
 
 /**

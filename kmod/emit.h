@@ -31,6 +31,7 @@ bool kdht_emit_body(struct kdht_emit *emit, const void *body, size_t len);
 bool kdht_emit_contacts(struct kdht_emit *emit, const struct kdht_contact *contacts, u8 count);
 bool kdht_emit_record(struct kdht_emit *emit, const struct kdht_record *record, size_t len,
 		      u32 age_s);
+void kdht_emit_pad_to(struct kdht_emit *emit, size_t total);
 size_t kdht_emit_finish(struct kdht_emit *emit);
 
 /* A head of version 1 with all else zero */

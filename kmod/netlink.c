@@ -49,6 +49,15 @@ static const struct nla_policy policy[] = {
 	[KDHT_A_NODE_RECORDS] = { .type = NLA_BINARY, .len = KDHT_RECORDS_LEN_MAX },
 	[KDHT_A_NODE_PUBLISHED_S] = { .type = NLA_U32 },
 	[KDHT_A_NODE_FILTER_BITS] = NLA_POLICY_FULL_RANGE(NLA_U32, &filter_range),
+	[KDHT_A_NODE_ROUTING] = NLA_POLICY_MAX(NLA_U8, 1),
+	[KDHT_A_NODE_ALPHA] = NLA_POLICY_RANGE(NLA_U8, 1, KDHT_K_MAX),
+	[KDHT_A_NODE_B] = NLA_POLICY_RANGE(NLA_U8, 1, KDHT_SPLIT_BITS_MAX),
+	[KDHT_A_NODE_BUCKET_GROUP_MAX] = { .type = NLA_U16 },
+	[KDHT_A_NODE_TABLE_GROUP_MAX] = { .type = NLA_U16 },
+	[KDHT_A_NODE_CAPS_PRIVATE] = NLA_POLICY_MAX(NLA_U8, 1),
+	[KDHT_A_NODE_REFRESH_S] = { .type = NLA_U32 },
+	[KDHT_A_NODE_SEED] = NLA_POLICY_EXACT_LEN(sizeof(struct kdht_endpoint)),
+	[KDHT_A_NODE_ENTRY] = NLA_POLICY_NESTED(kdht_entry_policy),
 };
 
 /**
@@ -108,10 +117,20 @@ static const struct genl_ops ops[] = {
 	COMMAND(KDHT_CMD_FILTER_COMPLETE, kdht_handle_filter_complete),
 	COMMAND(KDHT_CMD_PUBLISH, kdht_handle_publish),
 	COMMAND(KDHT_CMD_UNPUBLISH, kdht_handle_unpublish),
+	COMMAND(KDHT_CMD_JOIN, kdht_handle_join),
+	COMMAND(KDHT_CMD_CANDIDATES, kdht_handle_candidates),
+	COMMAND(KDHT_CMD_SEEN, kdht_handle_seen),
+	COMMAND(KDHT_CMD_FAILED, kdht_handle_failed),
+	{
+		.cmd = KDHT_CMD_TABLE_GET,
+		.dumpit = kdht_handle_table_dump,
+		.flags = GENL_UNS_ADMIN_PERM,
+	},
 };
 
 static const struct genl_multicast_group groups[] = {
 	[KDHT_GROUP_SIGHTED] = { .name = KDHT_MCGRP_SIGHTED, .flags = GENL_MCAST_CAP_NET_ADMIN },
+	[KDHT_GROUP_ROUTING] = { .name = KDHT_MCGRP_ROUTING, .flags = GENL_MCAST_CAP_NET_ADMIN },
 };
 
 struct genl_family kdht_family __ro_after_init = {

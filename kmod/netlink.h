@@ -44,6 +44,7 @@ int kdht_handle_detach(struct sk_buff *skb, struct genl_info *info);
 int kdht_handle_contact_add(struct sk_buff *skb, struct genl_info *info);
 int kdht_handle_contact_del(struct sk_buff *skb, struct genl_info *info);
 int kdht_handle_closest(struct sk_buff *skb, struct genl_info *info);
+int kdht_family_asked(struct genl_info *info, bool *is_v4);
 
 /* Keys and values (netlink_values.c) */
 int kdht_handle_filter_begin(struct sk_buff *skb, struct genl_info *info);
@@ -51,6 +52,21 @@ int kdht_handle_filter_add(struct sk_buff *skb, struct genl_info *info);
 int kdht_handle_filter_complete(struct sk_buff *skb, struct genl_info *info);
 int kdht_handle_publish(struct sk_buff *skb, struct genl_info *info);
 int kdht_handle_unpublish(struct sk_buff *skb, struct genl_info *info);
+
+/* Routing by the module (netlink_routing.c) */
+extern const struct nla_policy kdht_entry_policy[KDHT_A_ENTRY_MAX + 1];
+int kdht_handle_join(struct sk_buff *skb, struct genl_info *info);
+int kdht_handle_candidates(struct sk_buff *skb, struct genl_info *info);
+int kdht_handle_seen(struct sk_buff *skb, struct genl_info *info);
+int kdht_handle_failed(struct sk_buff *skb, struct genl_info *info);
+int kdht_handle_table_dump(struct sk_buff *msg, struct netlink_callback *cb);
+int kdht_netlink_put_routing(struct sk_buff *msg, struct kdht_discovery *discovery);
+int kdht_netlink_check_routing(struct genl_info *info, struct kdht_discovery *discovery, u8 k);
+void kdht_netlink_set_routing(struct genl_info *info, struct kdht_discovery *discovery);
+void kdht_netlink_tell_learned(struct net *net, const struct kdht_id *id,
+			       const struct kdht_contact *contacts, u16 count);
+void kdht_netlink_tell_joined(struct net *net, const struct kdht_id *id, u32 v4, u32 v6);
+void kdht_netlink_tell_join_failed(struct net *net, const struct kdht_id *id, u32 retry_ms);
 
 int kdht_netlink_tell_sighted(struct net *net, const struct kdht_id *id,
 			      const struct kdht_contact *contacts, u16 count);

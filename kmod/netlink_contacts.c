@@ -50,6 +50,16 @@ static struct kdht_table *table_for(struct kdht_instance *instance, bool is_v4)
 	return &instance->node.tables[is_v4 ? KDHT_FAMILY_V4 : KDHT_FAMILY_V6];
 }
 
+/* Whether the module itself finds whom others are told of; then the daemon has no say in it */
+static bool is_routed_here(struct kdht_instance *instance, struct genl_info *info)
+{
+	bool is_on = READ_ONCE(instance->discovery->is_on);
+
+	if (is_on)
+		NL_SET_ERR_MSG(info->extack, "the routing table is the module's: set routing to 0");
+	return is_on;
+}
+
 int kdht_handle_contact_add(struct sk_buff *skb, struct genl_info *info)
 {
 	struct kdht_instance *instance = kdht_command_begin(skb, info);
@@ -60,6 +70,10 @@ int kdht_handle_contact_add(struct sk_buff *skb, struct genl_info *info)
 
 	if (IS_ERR(instance))
 		return PTR_ERR(instance);
+	if (is_routed_here(instance, info)) {
+		mutex_unlock(&kdht_lock);
+		return -EBUSY;
+	}
 	/* Those of either family, in their order */
 	room = info->nlhdr->nlmsg_len / sizeof(*contacts);
 	contacts = kvmalloc_array(KDHT_FAMILY_COUNT * room, sizeof(*contacts), GFP_KERNEL);
@@ -92,8 +106,14 @@ int kdht_handle_contact_add(struct sk_buff *skb, struct genl_info *info)
 	return err;
 }
 
-/* Reads whether a command about one table means that of IPv4, and that it has a target */
-static int family_of(struct genl_info *info, bool *is_v4)
+/**
+ * kdht_family_asked() - which table a command is about
+ * @info: the command, which must have a target, too
+ * @is_v4: set to whether it is that of IPv4
+ *
+ * Return: 0, -EINVAL without a family or a target, or -EAFNOSUPPORT.
+ */
+int kdht_family_asked(struct genl_info *info, bool *is_v4)
 {
 	u16 family_number;
 
@@ -113,7 +133,7 @@ int kdht_handle_contact_del(struct sk_buff *skb, struct genl_info *info)
 
 	if (IS_ERR(instance))
 		return PTR_ERR(instance);
-	err = family_of(info, &is_v4);
+	err = is_routed_here(instance, info) ? -EBUSY : kdht_family_asked(info, &is_v4);
 	if (!err)
 		err = kdht_table_remove(table_for(instance, is_v4),
 					nla_data(info->attrs[KDHT_A_NODE_TARGET]));
@@ -154,7 +174,7 @@ int kdht_handle_closest(struct sk_buff *skb, struct genl_info *info)
 
 	if (IS_ERR(instance))
 		return PTR_ERR(instance);
-	err = family_of(info, &is_v4);
+	err = kdht_family_asked(info, &is_v4);
 	if (err)
 		goto unlock;
 	err = -ENOMEM;

@@ -12,6 +12,7 @@ static int put_node(struct sk_buff *msg, u32 portid, u32 seq, int flags,
 {
 	const struct kdht_config *config = kdht_config_of(instance);
 	u32 counts_of[KDHT_FAMILY_COUNT];
+	struct kdht_discovered discovered;
 	struct kdht_counts counts;
 	void *head;
 	int i;
@@ -20,6 +21,11 @@ static int put_node(struct sk_buff *msg, u32 portid, u32 seq, int flags,
 	if (!head)
 		return -EMSGSIZE;
 	kdht_stats_sum(instance->stats, &counts);
+	mutex_lock(&instance->discovery->lock);
+	discovered = instance->discovery->counts;
+	mutex_unlock(&instance->discovery->lock);
+	counts.datagrams_out += discovered.datagrams_out;
+	counts.bytes_out += discovered.bytes_out;
 	rcu_read_lock();
 	for (i = 0; i < KDHT_FAMILY_COUNT; i++)
 		counts_of[i] = kdht_table_count(&instance->node.tables[i]);
@@ -36,7 +42,8 @@ static int put_node(struct sk_buff *msg, u32 portid, u32 seq, int flags,
 	    nla_put_u64_64bit(msg, KDHT_A_NODE_SIGHTED_LOST, READ_ONCE(instance->sighted->lost),
 			      KDHT_A_NODE_PAD) ||
 	    nla_put_u32(msg, KDHT_A_NODE_VALUES_BYTES, READ_ONCE(instance->node.values.bytes)) ||
-	    kdht_stats_put(msg, &counts)) {
+	    kdht_netlink_put_routing(msg, instance->discovery) ||
+	    kdht_stats_put(msg, &counts, &discovered)) {
 		genlmsg_cancel(msg, head);
 		return -EMSGSIZE;
 	}
@@ -166,6 +173,9 @@ int kdht_handle_node_set(struct sk_buff *skb, struct genl_info *info)
 	err = read_config(info, config);
 	if (err)
 		goto free;
+	err = kdht_netlink_check_routing(info, instance->discovery, kdht_config_of(instance)->k);
+	if (err)
+		goto free;
 	if (config->does_answer && !instance->has_cookie_secret &&
 	    !attrs[KDHT_A_NODE_COOKIE_SECRET]) {
 		NL_SET_ERR_MSG(info->extack, "a node that answers needs the daemon's cookie secret");
@@ -187,6 +197,7 @@ int kdht_handle_node_set(struct sk_buff *skb, struct genl_info *info)
 					    nla_get_u32(attrs[KDHT_A_NODE_THROTTLE_RATE]),
 					    nla_get_u32(attrs[KDHT_A_NODE_THROTTLE_BURST]));
 	kdht_config_replace(instance, config);
+	kdht_netlink_set_routing(info, instance->discovery);
 	mutex_unlock(&kdht_lock);
 	return 0;
 

@@ -7,6 +7,7 @@
 #include <net/ipv6.h>
 
 #include "attach.h"
+#include "endpoint.h"
 #include "receive.h"
 #include "send.h"
 #include "trace.h"
@@ -91,6 +92,73 @@ static noinline void take(struct sock *sk, struct kdht_instance *instance,
 		kdht_sighted_add(instance->sighted, &answer.asker, peer, now.mono_ns);
 }
 
+/* Whether a datagram looks like a reply to a transaction of the module's */
+static bool is_own_reply(const struct kdht_head *head, size_t len)
+{
+	return len >= sizeof(*head) && head->magic[0] == KDHT_MAGIC_0 &&
+	       (kdht_flags(head) & KDHT_FLAG_REPLY) &&
+	       le64_to_cpu(head->tx_id) >> 56 == KDHT_TX_KERNEL;
+}
+
+/* Takes a reply to a transaction of the module's, if it is one */
+static noinline void take_reply(struct kdht_instance *instance, const struct kdht_config *config,
+				struct sk_buff *skb)
+{
+	const struct kdht_head *head = (void *)(skb->data + sizeof(struct udphdr));
+	size_t len = skb->len - sizeof(struct udphdr);
+	struct kdht_stats *stats = this_cpu_ptr(instance->stats);
+	struct kdht_endpoint peer = { 0 };
+	struct kdht_message message;
+	enum kdht_refusal refusal;
+
+	refusal = kdht_check_sound(config, (u32)ktime_get_real_seconds(), head, len, &message);
+	if (refusal == KDHT_REFUSED_NOT && kdht_id_is_same(&head->sender, &instance->node.id))
+		refusal = KDHT_REFUSED_OWN_ID;
+	if (refusal == KDHT_REFUSED_NOT &&
+	    (!peer_of(skb, &peer) ||
+	     !kdht_discovery_reply(instance->discovery, head, &peer, skb, ktime_get_ns())))
+		refusal = KDHT_REFUSED_UNMATCHED;
+	u64_stats_update_begin(&stats->sync);
+	stats->counts.datagrams_in++;
+	stats->counts.bytes_in += len;
+	if (refusal != KDHT_REFUSED_NOT)
+		stats->counts.refused[refusal]++;
+	u64_stats_update_end(&stats->sync);
+	if (refusal == KDHT_REFUSED_NOT)
+		return;
+	trace_kdht_drop(&peer, refusal, len);
+	kfree_skb(skb);
+}
+
+/*
+ * Learns of a node from a request that the daemon answers, as it would from one that is answered
+ * here: no client, and nobody who did not pay for the pings that it may get, whatever the reply
+ */
+static noinline void learn(struct kdht_instance *instance, const struct kdht_config *config,
+			   const struct sk_buff *skb)
+{
+	const struct kdht_head *head = (void *)(skb->data + sizeof(struct udphdr));
+	size_t len = skb->len - sizeof(struct udphdr);
+	size_t drawn = KDHT_DATAGRAM_LEN_MAX + 2 * (sizeof(*head) + kdht_mac_len(&config->ring));
+	struct kdht_message message;
+	struct kdht_endpoint peer;
+	u64 now_ns, fresh;
+
+	if (len < sizeof(*head) || head->magic[0] != KDHT_MAGIC_0 ||
+	    (kdht_flags(head) & (KDHT_FLAG_REPLY | KDHT_FLAG_CLIENT)) ||
+	    skb->pkt_type != PACKET_HOST || !peer_of(skb, &peer) || !kdht_is_reachable(&peer))
+		return;
+	now_ns = ktime_get_ns();
+	if (!kdht_sighted_is_due(instance->sighted, &head->sender, &peer, now_ns) ||
+	    kdht_check_sound(config, (u32)ktime_get_real_seconds(), head, len, &message) !=
+	    KDHT_REFUSED_NOT)
+		return;
+	if (len * KDHT_UNPROVEN_FACTOR >= drawn ||
+	    kdht_cookie_check(&instance->node.cookies, &peer, le64_to_cpu(head->cookie), now_ns,
+			      &fresh))
+		kdht_sighted_add(instance->sighted, &head->sender, &peer, now_ns);
+}
+
 /**
  * kdht_receive() - judge one datagram, and answer it or leave it to the daemon
  * @sk: the attached socket
@@ -107,6 +175,7 @@ int kdht_receive(struct sock *sk, struct sk_buff *skb)
 	const struct kdht_hot *hot;
 	struct kdht_config *config;
 	struct kdht_endpoint peer;
+	bool is_routing;
 
 	/* It was detached just now */
 	if (!socket)
@@ -118,9 +187,17 @@ int kdht_receive(struct sock *sk, struct sk_buff *skb)
 		kdht_pass_unread(&instance->node);
 		goto pass;
 	}
+	is_routing = READ_ONCE(instance->discovery->is_on);
+	if (is_routing && is_own_reply((void *)(skb->data + sizeof(struct udphdr)), len)) {
+		take_reply(instance, config, skb);
+		return 0;
+	}
 	if (kdht_is_for_daemon(&instance->node, config, (u32)ktime_get_seconds(),
-			       skb->data + sizeof(struct udphdr), len, &hot))
+			       skb->data + sizeof(struct udphdr), len, &hot)) {
+		if (is_routing)
+			learn(instance, config, skb);
 		goto pass;
+	}
 	/* What went to many hosts, or came from where no address leads, is the daemon's, too */
 	if (skb->pkt_type != PACKET_HOST || !peer_of(skb, &peer))
 		goto pass;

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A node that asks is one that the daemon may want to know; it would have met it, had it
- * answered itself. What is told may be lost, as datagrams may.
+ * answered itself. With kernel routing the module's own table is told instead. What is told may
+ * be lost, as datagrams may.
  */
 #include <linux/math64.h>
 #include <linux/mm.h>
 #include <linux/random.h>
 #include <linux/time64.h>
 
+#include "discovery.h"
 #include "netlink.h"
 #include "sighted.h"
 
@@ -27,7 +29,9 @@ static void tell(struct work_struct *work)
 	else
 		sighted->lost += count;
 	spin_unlock_bh(&sighted->lock);
-	if (told && kdht_netlink_tell_sighted(sighted->net, &sighted->id, told, count)) {
+	if (told && READ_ONCE(sighted->discovery->is_on)) {
+		kdht_discovery_sighted(sighted->discovery, told, count);
+	} else if (told && kdht_netlink_tell_sighted(sighted->net, &sighted->id, told, count)) {
 		spin_lock_bh(&sighted->lock);
 		sighted->lost += count;
 		spin_unlock_bh(&sighted->lock);
@@ -39,11 +43,13 @@ static void tell(struct work_struct *work)
  * kdht_sighted_new() - nobody asked so far
  * @net: the node's namespace
  * @id: the node's id
+ * @discovery: the node's
  *
  * Context: process; may sleep.
  * Return: to be closed, then freed; NULL if there is no memory.
  */
-struct kdht_sighted *kdht_sighted_new(struct net *net, const struct kdht_id *id)
+struct kdht_sighted *kdht_sighted_new(struct net *net, const struct kdht_id *id,
+				      struct kdht_discovery *discovery)
 {
 	struct kdht_sighted *sighted = kvzalloc(sizeof(*sighted), GFP_KERNEL_ACCOUNT);
 
@@ -53,6 +59,7 @@ struct kdht_sighted *kdht_sighted_new(struct net *net, const struct kdht_id *id)
 	get_random_bytes(&sighted->key, sizeof(sighted->key));
 	sighted->id = *id;
 	sighted->net = net;
+	sighted->discovery = discovery;
 	sighted->is_open = true;
 	INIT_DELAYED_WORK(&sighted->tell, tell);
 	return sighted;
@@ -81,6 +88,41 @@ void kdht_sighted_free(struct kdht_sighted *sighted)
 	kvfree(sighted);
 }
 
+/* What is remembered of somebody, if it is that; *@tag is set to what it is known by */
+static struct kdht_recent *recent_of(struct kdht_sighted *sighted,
+				     const struct kdht_contact *contact, u64 *tag)
+{
+	*tag = siphash(contact, sizeof(*contact), &sighted->key);
+	return &sighted->recent[*tag % KDHT_SIGHTED_RECENT];
+}
+
+/* Two processors that read this at once tell it twice, or not: neither does harm */
+static bool is_due(const struct kdht_recent *recent, u64 tag, u32 now_s)
+{
+	return READ_ONCE(recent->tag) != tag ||
+	       now_s - READ_ONCE(recent->told_s) >= KDHT_SIGHTED_PAUSE_S;
+}
+
+/**
+ * kdht_sighted_is_due() - whether it would be told that a node asked
+ * @sighted: the node's that it asked
+ * @id: the asker's id
+ * @endpoint: where it asked from
+ * @now_ns: monotonic time
+ *
+ * Context: softirq, or with softirqs off.
+ */
+bool kdht_sighted_is_due(struct kdht_sighted *sighted, const struct kdht_id *id,
+			 const struct kdht_endpoint *endpoint, u64 now_ns)
+{
+	struct kdht_contact contact = { .id = *id, .endpoint = *endpoint };
+	struct kdht_recent *recent;
+	u64 tag;
+
+	recent = recent_of(sighted, &contact, &tag);
+	return is_due(recent, tag, (u32)div_u64(now_ns, NSEC_PER_SEC));
+}
+
 /**
  * kdht_sighted_add() - a node asked, and was answered
  * @sighted: the node's that answered
@@ -94,13 +136,12 @@ void kdht_sighted_add(struct kdht_sighted *sighted, const struct kdht_id *id,
 		      const struct kdht_endpoint *endpoint, u64 now_ns)
 {
 	struct kdht_contact contact = { .id = *id, .endpoint = *endpoint };
-	u64 tag = siphash(&contact, sizeof(contact), &sighted->key);
-	struct kdht_recent *recent = &sighted->recent[tag % KDHT_SIGHTED_RECENT];
+	struct kdht_recent *recent;
+	u64 tag;
 	u32 now_s = (u32)div_u64(now_ns, NSEC_PER_SEC);
 
-	/* Two processors that read this at once tell it twice, or not: neither does harm */
-	if (READ_ONCE(recent->tag) == tag &&
-	    now_s - READ_ONCE(recent->told_s) < KDHT_SIGHTED_PAUSE_S)
+	recent = recent_of(sighted, &contact, &tag);
+	if (!is_due(recent, tag, now_s))
 		return;
 	spin_lock(&sighted->lock);
 	if (!sighted->is_open)

@@ -19,6 +19,8 @@
 /* Pause that gathers a batch */
 #define KDHT_SIGHTED_BATCH_MS	50
 
+struct kdht_discovery;
+
 struct kdht_recent {
 	u64 tag;
 	u32 told_s;
@@ -30,6 +32,7 @@ struct kdht_recent {
  * @key: what hashes are keyed with
  * @id: the node's id, for the message
  * @net: the node's namespace; it has sockets there as long as this is open
+ * @discovery: the node's: with kernel routing it is told instead of the daemon
  * @tell: puts the waiting ones into a message
  * @is_open: whether more are taken in
  * @count: waiting ones
@@ -42,6 +45,7 @@ struct kdht_sighted {
 	siphash_key_t key;
 	struct kdht_id id;
 	struct net *net;
+	struct kdht_discovery *discovery;
 	struct delayed_work tell;
 	bool is_open;
 	u16 count;
@@ -50,9 +54,12 @@ struct kdht_sighted {
 	struct kdht_recent recent[KDHT_SIGHTED_RECENT];
 };
 
-struct kdht_sighted *kdht_sighted_new(struct net *net, const struct kdht_id *id);
+struct kdht_sighted *kdht_sighted_new(struct net *net, const struct kdht_id *id,
+				      struct kdht_discovery *discovery);
 void kdht_sighted_close(struct kdht_sighted *sighted);
 void kdht_sighted_free(struct kdht_sighted *sighted);
+bool kdht_sighted_is_due(struct kdht_sighted *sighted, const struct kdht_id *id,
+			 const struct kdht_endpoint *endpoint, u64 now_ns);
 void kdht_sighted_add(struct kdht_sighted *sighted, const struct kdht_id *id,
 		      const struct kdht_endpoint *endpoint, u64 now_ns);
 

@@ -3,6 +3,7 @@
 #include <linux/percpu.h>
 #include <net/netlink.h>
 
+#include "discovery.h"
 #include "kdht_netlink.h"
 #include "stats.h"
 
@@ -56,6 +57,23 @@ void kdht_stats_sum(struct kdht_stats __percpu *stats, struct kdht_counts *sum)
 	}
 }
 
+/**
+ * kdht_stats_heard() - messages of the node's network that came in
+ * @stats: the node's
+ */
+u64 kdht_stats_heard(struct kdht_stats __percpu *stats)
+{
+	struct kdht_counts sum;
+	u64 heard;
+	int i;
+
+	kdht_stats_sum(stats, &sum);
+	heard = sum.datagrams_in;
+	for (i = KDHT_REFUSED_SHORT; i <= KDHT_REFUSED_STALE; i++)
+		heard -= sum.refused[i];
+	return heard;
+}
+
 /* Puts @count counters under one nest, numbered from 1; there 0 is what aligns them */
 static int put_nest(struct sk_buff *msg, int attr, const u64 *counts, unsigned int count)
 {
@@ -75,10 +93,12 @@ static int put_nest(struct sk_buff *msg, int attr, const u64 *counts, unsigned i
  * kdht_stats_put() - put counters into a message
  * @msg: the message
  * @counts: from kdht_stats_sum()
+ * @discovered: what the module's own requests led to
  *
  * Return: 0, or -EMSGSIZE if they do not fit.
  */
-int kdht_stats_put(struct sk_buff *msg, const struct kdht_counts *counts)
+int kdht_stats_put(struct sk_buff *msg, const struct kdht_counts *counts,
+		   const struct kdht_discovered *discovered)
 {
 	struct nlattr *nest = nla_nest_start(msg, KDHT_A_NODE_STATS);
 
@@ -92,7 +112,19 @@ int kdht_stats_put(struct sk_buff *msg, const struct kdht_counts *counts)
 	    nla_put_u64_64bit(msg, KDHT_A_STATS_PASSED, counts->passed, KDHT_A_STATS_PAD) ||
 	    put_nest(msg, KDHT_A_STATS_REQUESTS_IN, counts->requests_in, KDHT_KIND_FAULT) ||
 	    put_nest(msg, KDHT_A_STATS_REPLIES_OUT, counts->replies_out, KDHT_KIND_FAULT) ||
-	    put_nest(msg, KDHT_A_STATS_REFUSED, counts->refused, KDHT_REFUSAL_COUNT))
+	    put_nest(msg, KDHT_A_STATS_REFUSED, counts->refused, KDHT_REFUSAL_COUNT) ||
+	    put_nest(msg, KDHT_A_STATS_REQUESTS_OUT, discovered->requests_out, KDHT_KIND_FAULT) ||
+	    put_nest(msg, KDHT_A_STATS_REPLIES_IN, discovered->replies_in, KDHT_KIND_FAULT) ||
+	    nla_put_u64_64bit(msg, KDHT_A_STATS_TIMEOUTS, discovered->timeouts,
+			      KDHT_A_STATS_PAD) ||
+	    nla_put_u64_64bit(msg, KDHT_A_STATS_CONTACTS_UNREACHABLE,
+			      discovered->contacts_unreachable, KDHT_A_STATS_PAD) ||
+	    nla_put_u64_64bit(msg, KDHT_A_STATS_OUTAGES, discovered->outages,
+			      KDHT_A_STATS_PAD) ||
+	    nla_put_u64_64bit(msg, KDHT_A_STATS_FAILURES_FORGIVEN,
+			      discovered->failures_forgiven, KDHT_A_STATS_PAD) ||
+	    nla_put_u64_64bit(msg, KDHT_A_STATS_REFRESHES, discovered->refreshes,
+			      KDHT_A_STATS_PAD))
 		return -EMSGSIZE;
 	nla_nest_end(msg, nest);
 	return 0;

@@ -37,8 +37,12 @@ struct kdht_stats {
 	struct kdht_counts counts;
 };
 
+struct kdht_discovered;
+
 struct kdht_stats __percpu *kdht_stats_alloc(void);
 void kdht_stats_sum(struct kdht_stats __percpu *stats, struct kdht_counts *sum);
-int kdht_stats_put(struct sk_buff *msg, const struct kdht_counts *counts);
+u64 kdht_stats_heard(struct kdht_stats __percpu *stats);
+int kdht_stats_put(struct sk_buff *msg, const struct kdht_counts *counts,
+		   const struct kdht_discovered *discovered);
 
 #endif /* KDHT_STATS_H */

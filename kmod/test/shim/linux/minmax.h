@@ -7,6 +7,7 @@
 #define min(a, b) ((a) < (b) ? (a) : (b))
 #define min_t(type, a, b) min((type)(a), (type)(b))
 #define max_t(type, a, b) max((type)(a), (type)(b))
+#define clamp_t(type, value, low, high) min_t(type, max_t(type, value, low), high)
 #define swap(a, b) \
 	do { \
 		__typeof__(a) swapped = (a); \
