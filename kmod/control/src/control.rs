@@ -13,11 +13,14 @@ use crate::message::{Attributes, Link, attribute, nest};
 use crate::numbers::{Attribute, Command, KeyAttribute, KeysAttribute};
 use crate::{ControlError, FAMILY_NAME, FAMILY_VERSION, NodeStatus};
 
-/// Contacts or keys told at once; a message of them has at most about 11 KiB.
-const TOLD_AT_ONCE: usize = 256;
+/// Contacts, entries or keys told at once; a message of them has at most about 20 KiB.
+pub(crate) const TOLD_AT_ONCE: usize = 256;
 
 /// The group that is told who asked.
 const GROUP_SIGHTED: &str = "sighted";
+
+/// The group that is told of what the module's routing found.
+const GROUP_ROUTING: &str = "routing";
 
 /// The address families' numbers on Linux.
 const AF_INET: u16 = 2;
@@ -39,6 +42,28 @@ pub struct Settings {
     pub keys: Option<KeyRing>,
     /// What one source may ask: units a second, and units saved up.
     pub allowance: Option<(u32, u32)>,
+    /// Whether the routing table is the module's, or the daemon's.
+    pub routing: Option<bool>,
+    /// How the module's routing goes about it.
+    pub rules: Option<Rules>,
+}
+
+/// How the module's routing goes about it; each as the engine's configuration has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// Requests of one lookup in flight: 1 to 20.
+    pub alpha: u8,
+    /// Bits of distance that a step of a lookup gains at least: 1 to 5. Cannot change while the
+    /// table is the module's.
+    pub b: u8,
+    /// Contacts of one IP group in one bucket, replacements included.
+    pub bucket_group_max: u16,
+    /// Contacts of one IP group in one table.
+    pub table_group_max: u16,
+    /// Whether private addresses count for their IP group in a keyed network, too.
+    pub caps_private: bool,
+    /// Seconds without a lookup in a range after which it is refreshed; 0: never.
+    pub refresh_s: u32,
 }
 
 /// The loaded module, as far as this process may control it.
@@ -48,6 +73,8 @@ pub struct Control {
     family: u16,
     /// The group that is told who asked.
     sighted: u32,
+    /// The group that is told of what the module's routing found.
+    routing: u32,
 }
 
 impl Control {
@@ -75,12 +102,17 @@ impl Control {
         }
         let family = found.get_attr_payload_as::<u16>(CtrlAttr::FamilyId);
         let family = family.map_err(|_| ControlError::Answer("family"))?;
-        let sighted = group_of(&found).ok_or(ControlError::Answer("group"))?;
-        Ok(Self { link, family, sighted })
+        let group = |name| group_of(&found, name).ok_or(ControlError::Answer("group"));
+        let (sighted, routing) = (group(GROUP_SIGHTED)?, group(GROUP_ROUTING)?);
+        Ok(Self { link, family, sighted, routing })
     }
 
     pub(crate) fn sighted_group(&self) -> u32 {
         self.sighted
+    }
+
+    pub(crate) fn routing_group(&self) -> u32 {
+        self.routing
     }
 
     /// Lets node `id` answer on a UDP socket of this process. The first socket begins the
@@ -144,6 +176,17 @@ impl Control {
             add(Attribute::ThrottleRate, &rate_per_s.to_ne_bytes())?;
             add(Attribute::ThrottleBurst, &burst.to_ne_bytes())?;
         }
+        if let Some(rules) = settings.rules {
+            add(Attribute::Alpha, &[rules.alpha])?;
+            add(Attribute::B, &[rules.b])?;
+            add(Attribute::BucketGroupMax, &rules.bucket_group_max.to_ne_bytes())?;
+            add(Attribute::TableGroupMax, &rules.table_group_max.to_ne_bytes())?;
+            add(Attribute::CapsPrivate, &[u8::from(rules.caps_private)])?;
+            add(Attribute::RefreshS, &rules.refresh_s.to_ne_bytes())?;
+        }
+        if let Some(routing) = settings.routing {
+            add(Attribute::Routing, &[u8::from(routing)])?;
+        }
         if let Some(ring) = settings.keys {
             attributes.push(of_ring(&ring)?);
         }
@@ -172,7 +215,7 @@ impl Control {
         self.tell(Command::ContactDel, attributes)
     }
 
-    /// The contacts of one family that a node tells of closest to `target`, nearest first.
+    /// The contacts of one family that a node tells of closest to `target`, sorted by id.
     ///
     /// # Errors
     /// [`ControlError::Refused`] if there is no such node.
@@ -281,7 +324,7 @@ impl Control {
         })
     }
 
-    fn tell(
+    pub(crate) fn tell(
         &self,
         command: Command,
         attributes: Vec<Nlattr<Attribute, Buffer>>,
@@ -289,7 +332,7 @@ impl Control {
         self.ask(command, NlmF::empty(), attributes.into_iter().collect()).map(|_| ())
     }
 
-    fn ask(
+    pub(crate) fn ask(
         &self,
         command: Command,
         flags: NlmF,
@@ -299,18 +342,18 @@ impl Control {
     }
 }
 
-/// The number of the group that is told who asked.
-fn group_of(family: &GenlAttrHandle<'_, CtrlAttr>) -> Option<u32> {
+/// The number of the group with this name.
+fn group_of(family: &GenlAttrHandle<'_, CtrlAttr>, wanted: &str) -> Option<u32> {
     let groups = family.get_nested_attributes::<Index>(CtrlAttr::McastGroups).ok()?;
     groups.iter().find_map(|group| {
         let group = group.get_attr_handle::<CtrlAttrMcastGrp>().ok()?;
         let name = group.get_attr_payload_as_with_len::<String>(CtrlAttrMcastGrp::Name).ok()?;
         let number = group.get_attr_payload_as::<u32>(CtrlAttrMcastGrp::Id).ok()?;
-        (name == GROUP_SIGHTED).then_some(number)
+        (name == wanted).then_some(number)
     })
 }
 
-pub(crate) fn read_contact(attribute: &Nlattr<Attribute, Buffer>) -> Result<Contact, ControlError> {
+pub(crate) fn read_contact<A>(attribute: &Nlattr<A, Buffer>) -> Result<Contact, ControlError> {
     let bytes: &[u8] = attribute.nla_payload().as_ref();
     Contact::read_from_bytes(bytes).map_err(|_| ControlError::Answer("whole contact"))
 }
@@ -320,11 +363,11 @@ pub(crate) fn read_id(attribute: &Nlattr<Attribute, Buffer>) -> Result<Id, Contr
     Id::read_from_bytes(bytes).map_err(|_| ControlError::Answer("whole id"))
 }
 
-fn of_id(id: &Id) -> Result<Nlattr<Attribute, Buffer>, ControlError> {
+pub(crate) fn of_id(id: &Id) -> Result<Nlattr<Attribute, Buffer>, ControlError> {
     attribute(Attribute::Id, &id.0)
 }
 
-fn of_table(
+pub(crate) fn of_table(
     id: &Id,
     is_v4: bool,
     target: &Id,

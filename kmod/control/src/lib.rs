@@ -10,14 +10,18 @@ mod control;
 mod error;
 mod message;
 mod numbers;
+mod routing;
 mod sightings;
 mod status;
 
-pub use control::{Control, Settings};
+pub use control::{Control, Rules, Settings};
 pub use error::ControlError;
 pub use numbers::{
     Attribute, Command, EntryAttribute, FAMILY_NAME, FAMILY_VERSION, FillAttribute, KeyAttribute,
     KeysAttribute, StatsAttribute,
+};
+pub use routing::{
+    Entry, Fill, Happened, JoinState, Liveness, RoutingEvent, RoutingEvents, Seen, Unanswered,
 };
 pub use sightings::{Sightings, Told};
 pub use status::{Counts, FilterState, NodeStatus};

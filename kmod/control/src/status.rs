@@ -8,7 +8,8 @@ use neli::types::Buffer;
 use crate::ControlError;
 use crate::control::read_id;
 use crate::message::Attributes;
-use crate::numbers::{Attribute, StatsAttribute};
+use crate::numbers::{Attribute, FillAttribute, StatsAttribute};
+use crate::routing::{Fill, JoinState};
 
 /// One node of the module.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -29,6 +30,12 @@ pub struct NodeStatus {
     pub sighted_lost: u64,
     /// Bytes that published values take.
     pub values_bytes: u32,
+    /// Whether the routing table is the module's, or the daemon's.
+    pub routes: bool,
+    /// How far the module has come in joining.
+    pub join: JoinState,
+    /// How full the module's tables are: IPv4, IPv6.
+    pub fill: [Fill; 2],
     /// What it counted.
     pub counts: Counts,
 }
@@ -64,6 +71,20 @@ pub struct Counts {
     pub replies_out: Vec<u64>,
     /// Refusals, in the order of the engine's `Refusal::NAMED`.
     pub refused: Vec<u64>,
+    /// Requests of the module's own, in the order of [`kdht_wire::Kind::ALL`].
+    pub requests_out: Vec<u64>,
+    /// Replies that matched one, in the order of [`kdht_wire::Kind::ALL`].
+    pub replies_in: Vec<u64>,
+    /// Requests of the module's that were never answered.
+    pub timeouts: u64,
+    /// Contacts in replies that cannot be sent to.
+    pub contacts_unreachable: u64,
+    /// Outages of the node's own network that ended.
+    pub outages: u64,
+    /// Failures of contacts not counted, since nothing at all came in.
+    pub failures_forgiven: u64,
+    /// Lookups of ranges in which nothing was looked up for long.
+    pub refreshes: u64,
 }
 
 impl NodeStatus {
@@ -77,6 +98,9 @@ impl NodeStatus {
             filter: FilterState::default(),
             sighted_lost: 0,
             values_bytes: 0,
+            routes: false,
+            join: JoinState::default(),
+            fill: [Fill::default(); 2],
             counts: Counts::default(),
         };
         for attribute in attributes.iter() {
@@ -96,6 +120,19 @@ impl NodeStatus {
                     };
                 }
                 Attribute::ValuesBytes => status.values_bytes = half(number()),
+                Attribute::Routing => status.routes = number() == 1,
+                Attribute::Join => {
+                    status.join = match number() {
+                        0 => JoinState::Idle,
+                        1 => JoinState::Waiting,
+                        2 => JoinState::Contacting,
+                        3 => JoinState::Finding,
+                        4 => JoinState::Refreshing,
+                        _ => JoinState::Joined,
+                    };
+                }
+                Attribute::FillV4 => status.fill[0] = read_fill(attribute)?,
+                Attribute::FillV6 => status.fill[1] = read_fill(attribute)?,
                 Attribute::SightedLost => status.sighted_lost = number(),
                 Attribute::Stats => status.counts = Counts::read(attribute)?,
                 _ => {}
@@ -120,11 +157,43 @@ impl Counts {
                 StatsAttribute::RequestsIn => counts.requests_in = row(attribute),
                 StatsAttribute::RepliesOut => counts.replies_out = row(attribute),
                 StatsAttribute::Refused => counts.refused = row(attribute),
+                StatsAttribute::RequestsOut => counts.requests_out = row(attribute),
+                StatsAttribute::RepliesIn => counts.replies_in = row(attribute),
+                StatsAttribute::Timeouts => counts.timeouts = number(attribute),
+                StatsAttribute::ContactsUnreachable => {
+                    counts.contacts_unreachable = number(attribute);
+                }
+                StatsAttribute::Outages => counts.outages = number(attribute),
+                StatsAttribute::FailuresForgiven => counts.failures_forgiven = number(attribute),
+                StatsAttribute::Refreshes => counts.refreshes = number(attribute),
                 _ => {}
             }
         }
         Ok(counts)
     }
+}
+
+fn read_fill(attribute: &Nlattr<Attribute, Buffer>) -> Result<Fill, ControlError> {
+    let inner = attribute.get_attr_handle::<FillAttribute>();
+    let inner = inner.map_err(|_| ControlError::Answer("fill"))?;
+    let mut fill = Fill::default();
+    for attribute in inner.iter() {
+        let number = number(attribute);
+        match attribute.nla_type().nla_type() {
+            FillAttribute::Buckets => fill.buckets = half(number),
+            FillAttribute::Unverified => fill.unverified = half(number),
+            FillAttribute::Good => fill.good = half(number),
+            FillAttribute::Doubtful => fill.doubtful = half(number),
+            FillAttribute::Stale => fill.stale = half(number),
+            FillAttribute::Replacements => fill.replacements = half(number),
+            FillAttribute::RefusedBucketGroup => fill.refused_bucket_group = number,
+            FillAttribute::RefusedTableGroup => fill.refused_table_group = number,
+            FillAttribute::RefusedFull => fill.refused_full = number,
+            FillAttribute::Evicted => fill.evicted = number,
+            _ => {}
+        }
+    }
+    Ok(fill)
 }
 
 /// Counters that are numbered from 1 and stand in their order; 0 aligns them.
@@ -135,7 +204,7 @@ fn row<A: NlAttrType>(attribute: &Nlattr<A, Buffer>) -> Vec<u64> {
 }
 
 /// A number of up to eight bytes, as this host holds it.
-fn number<A>(attribute: &Nlattr<A, Buffer>) -> u64 {
+pub(crate) fn number<A>(attribute: &Nlattr<A, Buffer>) -> u64 {
     let bytes: &[u8] = attribute.nla_payload().as_ref();
     match *bytes {
         [a] => u64::from(a),
