@@ -25,6 +25,8 @@ const UNLIMITED: Settings = Settings {
     value_len_max: None,
     cookie_secret: None,
     keys: None,
+    routing: None,
+    rules: None,
 };
 
 /// Why the engine would refuse it; nothing if it is served or passed.

@@ -10,8 +10,11 @@ mod daemon;
 mod hostile;
 mod lifetime;
 mod module;
+mod network;
+mod peer;
 mod probe;
 mod rights;
+mod routing;
 mod sighting;
 mod values;
 
@@ -44,6 +47,8 @@ fn main() -> ExitCode {
         answering::CASES,
         values::CASES,
         sighting::CASES,
+        routing::CASES,
+        network::CASES,
         hostile::CASES,
         lifetime::CASES,
         rights::CASES,

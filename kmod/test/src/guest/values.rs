@@ -27,11 +27,16 @@ pub(crate) const CASES: &[Case] = &[
 
 /// A FIND_VALUE padded as far as any reply needs (FORMAT.md §9).
 pub(crate) fn find_value(key: Id) -> Vec<u8> {
-    let head = Head::request(Kind::FindValue, 77, key, Id([9; 20]));
+    padded_find_value(key, Id([9; 20]), 411)
+}
+
+/// The same by `sender`, of at least `total` bytes.
+pub(crate) fn padded_find_value(key: Id, sender: Id, total: usize) -> Vec<u8> {
+    let head = Head::request(Kind::FindValue, 77, key, sender);
     let mut buf = [0; DATAGRAM_LEN_MAX];
     let mut emit = Emit::datagram(&mut buf, head, None, DATAGRAM_LEN_MAX).unwrap();
     emit.body(&FindValueBody::new(&Filter::Any, 0)).unwrap();
-    emit.pad_to(411);
+    emit.pad_to(total);
     let len = emit.finish();
     buf[..len].to_vec()
 }
