@@ -52,6 +52,7 @@ fn main() -> ExitCode {
         hostile::CASES,
         lifetime::CASES,
         rights::CASES,
+        routing::LATE_CASES,
     ]
     .concat();
     let (mut passed, mut failed) = (0, 0);

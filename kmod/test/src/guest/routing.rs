@@ -19,13 +19,16 @@ pub(crate) const CASES: &[Case] = &[
     ("whoever asks is pinged, and told of once it answered", learns_who_asked),
     ("whoever has a request passed to the daemon is met, too", learns_from_what_is_passed),
     ("replies that match no request change nothing", ignores_strange_replies),
-    ("a silent member is pinged twice before a newcomer has its place", pings_before_it_evicts),
     ("the daemon tells what came of its requests, and asks whom to begin with", works_with_daemon),
     ("the table is the daemon's or the module's, and either keeps what is told", switches),
     ("joining is tried again until a seed answers", joins_with_patience),
     ("an outage of our own costs nobody its standing", forgives_its_own_outage),
     ("a flood of ids displaces nobody and takes no more memory", is_bounded_under_a_flood),
 ];
+
+/// To be tried when the guest has run for a while.
+pub(crate) const LATE_CASES: &[Case] =
+    &[("a silent member is pinged twice before a newcomer has its place", pings_before_it_evicts)];
 
 /// How long the module may take to do what it is to do at once.
 const SOON: Duration = Duration::from_secs(5);
@@ -160,7 +163,9 @@ fn pings_before_it_evicts(_: &Module) {
     assert_eq!(old.request(WHILE), None);
     assert!(entry(&node, &new.id).is_some_and(|entry| entry.is_replacement));
     // Silent for longer: it is asked, answers and stays.
-    let silent = Seen { contact: old.contact(), rtt_us: 1_000, cookie: 5, age_ms: 100_000 };
+    // So long ago that the guest must have been there.
+    let silent = Seen { contact: old.contact(), rtt_us: 1_000, cookie: 5, age_ms: 70_000 };
+    wait_until("late enough", 15 * SOON, || crate::values::monotonic_s() > 72);
     let newcomer = Peer::of_class(node.id, 0, &mut random);
     node.control.seen(&node.id, &[silent]).unwrap();
     newcomer.ping(node.addr());
@@ -307,7 +312,8 @@ fn forgives_its_own_outage(_: &Module) {
     wait_until("forgiven", 4 * SOON, || node.status().counts.failures_forgiven > 0);
     assert_eq!(told(&node, &node.id).len(), 4);
     node.set(Settings { rules: Some(Rules { refresh_s: 0, ..rules }), ..Settings::default() });
-    // Something is heard again, and everybody is asked.
+    // The second witnesses are silent, too. Then something is heard, and everybody is asked.
+    thread::sleep(Duration::from_secs(6));
     let begun = Instant::now();
     while node.status().counts.outages == 0 {
         assert!(begun.elapsed() < 4 * SOON);

@@ -176,7 +176,7 @@ fn record(publisher: u8, cursor: u16, remaining_s: u32, value: &[u8]) -> Vec<u8>
     bytes
 }
 
-fn monotonic_s() -> u32 {
+pub(crate) fn monotonic_s() -> u32 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     u32::try_from(now.tv_sec).unwrap()
 }
