@@ -297,7 +297,7 @@ static void search_next(struct kdht_discovery *discovery)
 					      aim.part ? KDHT_FOR_WALK : KDHT_FOR_JOIN);
 		join->is_beginning = false;
 		if (!has_begun) {
-			/* Where there is no place for a lookup, the farther buckets fill by traffic */
+			/* Where there is no place for it, farther buckets fill by traffic */
 			join->running--;
 			join->aim_count = 0;
 		}

@@ -178,7 +178,7 @@ int kdht_handle_node_set(struct sk_buff *skb, struct genl_info *info)
 		goto free;
 	if (config->does_answer && !instance->has_cookie_secret &&
 	    !attrs[KDHT_A_NODE_COOKIE_SECRET]) {
-		NL_SET_ERR_MSG(info->extack, "a node that answers needs the daemon's cookie secret");
+		NL_SET_ERR_MSG(info->extack, "who answers needs the daemon's cookie secret");
 		err = -EINVAL;
 		goto free;
 	}

@@ -112,6 +112,10 @@ static noinline void take_reply(struct kdht_instance *instance, const struct kdh
 	enum kdht_refusal refusal;
 
 	refusal = kdht_check_sound(config, (u32)ktime_get_real_seconds(), head, len, &message);
+	/* It may wait longer than what it came by is there */
+	skb_orphan(skb);
+	skb_dst_drop(skb);
+	nf_reset_ct(skb);
 	if (refusal == KDHT_REFUSED_NOT && kdht_id_is_same(&head->sender, &instance->node.id))
 		refusal = KDHT_REFUSED_OWN_ID;
 	if (refusal == KDHT_REFUSED_NOT &&

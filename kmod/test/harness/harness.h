@@ -64,6 +64,7 @@ void do_closest(const u8 *record, size_t len);
 void do_cookie(const u8 *record, size_t len);
 void do_endpoint(const u8 *record, size_t len);
 void do_filter(const u8 *record, size_t len);
+void do_lookup(const u8 *record, size_t len);
 void do_mac(const u8 *record, size_t len);
 void do_parse(const u8 *record, size_t len);
 void do_refusals(const u8 *record, size_t len);

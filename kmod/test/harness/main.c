@@ -15,6 +15,7 @@ static const struct operation {
 	{ "cookie", do_cookie },
 	{ "endpoint", do_endpoint },
 	{ "filter", do_filter },
+	{ "lookup", do_lookup },
 	{ "mac", do_mac },
 	{ "parse", do_parse },
 	{ "refusals", do_refusals },

@@ -9,13 +9,14 @@ use std::thread;
 use crate::repository_file;
 
 /// The module's files that need nothing of the kernel.
-const PORTABLE: [&str; 14] = [
+const PORTABLE: [&str; 15] = [
     "answer.c",
     "buckets.c",
     "cookie.c",
     "emit.c",
     "filter.c",
     "groups.c",
+    "lookup.c",
     "mac.c",
     "neighbourhood.c",
     "peer.c",
@@ -27,13 +28,14 @@ const PORTABLE: [&str; 14] = [
 ];
 
 /// The harness's own.
-const OWN: [&str; 10] = [
+const OWN: [&str; 11] = [
     "answer.c",
     "buckets.c",
     "closest.c",
     "cookie.c",
     "endpoint.c",
     "filter.c",
+    "lookup.c",
     "mac.c",
     "main.c",
     "parse.c",

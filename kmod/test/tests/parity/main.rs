@@ -8,6 +8,7 @@ mod closest;
 mod cookie;
 mod endpoint;
 mod filter;
+mod lookup;
 mod mac;
 mod numbers;
 mod parse;
