@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: all demo test test-kmod sim mutants bench needs lint no-std clean
+.PHONY: all demo test test-kmod test-kmod-sanitize sim mutants bench needs lint no-std clean
 
 all:
 	$(CARGO) build --release
@@ -22,6 +22,11 @@ test-kmod: needs
 	$(CARGO) test -p kdht-kmod -p kdht-kmod-test
 	./kmod/test/build bookworm-backports
 	./kmod/test/guest
+
+# The module in kernels with sanitizers, which are built first. For people, not for every change.
+test-kmod-sanitize: needs
+	./kmod/test/sanitize memory
+	./kmod/test/sanitize locks
 
 # Puts known bugs back and takes defences away, one at a time, and shows that a test finds each.
 mutants:
