@@ -114,6 +114,7 @@ void kdht_discovery_sighted(struct kdht_discovery *discovery,
 	u16 i;
 
 	mutex_lock(&discovery->lock);
+	discovery->heard = kdht_stats_heard(discovery->instance->stats);
 	for (i = 0; i < count && discovery->is_on; i++) {
 		enum kdht_family family = kdht_family_of(&contacts[i].endpoint);
 
@@ -221,6 +222,7 @@ void kdht_discovery_switch(struct kdht_discovery *discovery, bool is_on)
 {
 	if (is_on == discovery->is_on)
 		return;
+	kdht_sighted_forget(discovery->instance->sighted);
 	if (is_on)
 		start(discovery);
 	else

@@ -29,8 +29,10 @@ static struct kdht_discovery *begin(struct sk_buff *skb, struct genl_info *info)
 		return ERR_CAST(instance);
 	discovery = instance->discovery;
 	mutex_lock(&discovery->lock);
-	if (discovery->is_on)
+	if (discovery->is_on) {
+		discovery->heard = kdht_stats_heard(instance->stats);
 		return discovery;
+	}
 	mutex_unlock(&discovery->lock);
 	mutex_unlock(&kdht_lock);
 	NL_SET_ERR_MSG(info->extack, "the routing table is the daemon's: set routing to 1");

@@ -104,6 +104,22 @@ static bool is_due(const struct kdht_recent *recent, u64 tag, u32 now_s)
 }
 
 /**
+ * kdht_sighted_forget() - whoever asks next is told of, also who was of late
+ * @sighted: the node's, which is told of to somebody else from now on
+ *
+ * Context: process.
+ */
+void kdht_sighted_forget(struct kdht_sighted *sighted)
+{
+	unsigned int i;
+
+	spin_lock_bh(&sighted->lock);
+	for (i = 0; i < KDHT_SIGHTED_RECENT; i++)
+		WRITE_ONCE(sighted->recent[i].tag, 0);
+	spin_unlock_bh(&sighted->lock);
+}
+
+/**
  * kdht_sighted_is_due() - whether it would be told that a node asked
  * @sighted: the node's that it asked
  * @id: the asker's id

@@ -58,6 +58,7 @@ struct kdht_sighted *kdht_sighted_new(struct net *net, const struct kdht_id *id,
 				      struct kdht_discovery *discovery);
 void kdht_sighted_close(struct kdht_sighted *sighted);
 void kdht_sighted_free(struct kdht_sighted *sighted);
+void kdht_sighted_forget(struct kdht_sighted *sighted);
 bool kdht_sighted_is_due(struct kdht_sighted *sighted, const struct kdht_id *id,
 			 const struct kdht_endpoint *endpoint, u64 now_ns);
 void kdht_sighted_add(struct kdht_sighted *sighted, const struct kdht_id *id,

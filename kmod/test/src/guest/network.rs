@@ -5,9 +5,10 @@ use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use kdht_core::Refusal;
 use kdht_kmod::{Control, JoinState, Rules, Settings};
 use kdht_kmod_test::Random;
-use kdht_wire::{Body, Contact, Endpoint, Id, Kind, Message};
+use kdht_wire::{Body, Contact, Endpoint, Id, KeyRing, Kind, Message, NetworkKey};
 
 use crate::Case;
 use crate::daemon::{Client, Daemon, Request, V4, nearest};
@@ -17,6 +18,7 @@ use crate::routing::{routing, wait_until};
 
 pub(crate) const CASES: &[Case] = &[
     ("50 nodes find each other, and once more when all their seeds are gone", outlives_its_seeds),
+    ("members of a keyed network find each other, and strangers nobody", keeps_to_its_members),
     ("the module comes and goes while pings and lookups are under way", goes_while_it_waits),
 ];
 
@@ -108,6 +110,23 @@ fn outlives_its_seeds(_: &Module) {
         });
         assert!(node.hears_nothing(), "daemons are idle");
     }
+}
+
+fn keeps_to_its_members(_: &Module) {
+    let key = NetworkKey { id: 7, secret: *b"shared by us all" };
+    let keys = Some(KeyRing::new(key, None));
+    let members: Vec<Daemon> =
+        (0..6).map(|_| Daemon::answering(V4, Settings { keys, ..routing() })).collect();
+    let stranger = Daemon::answering(V4, routing());
+    let seed = [members[0].addr().into()];
+    for node in members[1..].iter().chain([&stranger]) {
+        node.control.join(&node.id, &seed).unwrap();
+    }
+    wait_for_network(&members, "with a key");
+    wait_until("given up for now", LONGEST, || stranger.status().join == JoinState::Waiting);
+    assert_eq!(stranger.status().contacts, [0, 0]);
+    let refused = members[0].status().counts.refused;
+    assert!(refused[Refusal::MacMissing as usize] > 0);
 }
 
 fn goes_while_it_waits(module: &Module) {

@@ -1,6 +1,6 @@
 //! Another node, played by hand.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use kdht_kmod_test::Random;
@@ -20,7 +20,11 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn with_id(id: Id) -> Self {
-        Self { socket: UdpSocket::bind((V4, 0)).unwrap(), id }
+        Self::at(V4, id)
+    }
+
+    pub(crate) fn at(ip: IpAddr, id: Id) -> Self {
+        Self { socket: UdpSocket::bind((ip, 0)).unwrap(), id }
     }
 
     /// A peer whose id differs from `own` in bit `class` and then by chance.

@@ -1,5 +1,6 @@
 //! A node that finds its contacts by itself, and knows whom to believe.
 
+use std::net::{Ipv6Addr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,13 +12,14 @@ use kdht_kmod_test::Random;
 use kdht_wire::{Contact, Id, Kind, Message};
 
 use crate::Case;
-use crate::daemon::{Client, Daemon, Request, V4};
+use crate::daemon::{Client, Daemon, Request, V4, V6};
 use crate::module::Module;
 use crate::peer::Peer;
 
 pub(crate) const CASES: &[Case] = &[
     ("whoever asks is pinged, and told of once it answered", learns_who_asked),
     ("whoever has a request passed to the daemon is met, too", learns_from_what_is_passed),
+    ("contacts of either family are met by the sockets that reach them", meets_both_families),
     ("replies that match no request change nothing", ignores_strange_replies),
     ("the daemon tells what came of its requests, and asks whom to begin with", works_with_daemon),
     ("the table is the daemon's or the module's, and either keeps what is told", switches),
@@ -100,6 +102,26 @@ fn learns_who_asked(_: &Module) {
     client.ask(&Request { total: 300, ..Request::of(Kind::Ping) }.bytes());
     thread::sleep(WHILE);
     assert_eq!(node.control.table(&node.id).unwrap().len(), 1);
+}
+
+fn meets_both_families(_: &Module) {
+    let mut random = Random::from_seed(209);
+    // Bound to the unspecified IPv6 address, a socket reaches both.
+    for (bound, of) in [(V6, [V6, V6]), (Ipv6Addr::UNSPECIFIED.into(), [V4, V6])] {
+        let node = Daemon::answering(bound, routing());
+        let [one, other] = of.map(|ip| Peer::at(ip, Id(random.bytes())));
+        for peer in [&one, &other] {
+            let ip = peer.socket.local_addr().unwrap().ip();
+            let addr = SocketAddr::new(ip, node.port());
+            peer.ping(addr);
+            let (ping, from) = peer.request(SOON).unwrap();
+            assert_eq!(from, addr);
+            peer.socket.send_to(&peer.reply(&ping, from, &[]), from).unwrap();
+            let told = || node.control.closest(&node.id, ip.is_ipv4(), &peer.id).unwrap();
+            wait_until("told of", SOON, || told().contains(&peer.contact()));
+        }
+        assert_eq!(node.control.table(&node.id).unwrap().len(), 2);
+    }
 }
 
 fn learns_from_what_is_passed(_: &Module) {
