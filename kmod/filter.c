@@ -124,6 +124,7 @@ static u32 place_of(const struct kdht_filter *filter, u64 hash, unsigned int i)
  */
 void kdht_filter_add(struct kdht_filter *filter, const struct kdht_id *key)
 {
+	/* After the generation was cleared, see kdht_filter_begin() */
 	struct kdht_generation *to = &filter->generations[smp_load_acquire(&filter->newest)];
 	u64 hash = siphash(key, sizeof(*key), &filter->key);
 	unsigned int i;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Control by generic netlink, as kdht.yaml describes it. */
+/* Control by generic netlink: what the files of its commands share. */
 #ifndef KDHT_GENL_H
 #define KDHT_GENL_H
 
@@ -63,6 +63,8 @@ int kdht_handle_table_dump(struct sk_buff *msg, struct netlink_callback *cb);
 int kdht_netlink_put_routing(struct sk_buff *msg, struct kdht_discovery *discovery);
 int kdht_netlink_check_routing(struct genl_info *info, struct kdht_discovery *discovery, u8 k);
 void kdht_netlink_set_routing(struct genl_info *info, struct kdht_discovery *discovery);
+
+/* What is told of it (netlink_events.c) */
 void kdht_netlink_tell_learned(struct net *net, const struct kdht_id *id,
 			       const struct kdht_contact *contacts, u16 count);
 void kdht_netlink_tell_joined(struct net *net, const struct kdht_id *id, u32 v4, u32 v6);

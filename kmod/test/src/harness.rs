@@ -9,7 +9,7 @@ use std::thread;
 use crate::repository_file;
 
 /// The module's files that need nothing of the kernel.
-const PORTABLE: [&str; 15] = [
+const PORTABLE: [&str; 16] = [
     "answer.c",
     "buckets.c",
     "cookie.c",
@@ -20,6 +20,7 @@ const PORTABLE: [&str; 15] = [
     "mac.c",
     "neighbourhood.c",
     "peer.c",
+    "places.c",
     "survey.c",
     "table.c",
     "throttle.c",

@@ -253,7 +253,7 @@ fn works_with_daemon(_: &Module) {
     // A group of addresses has its share, and no more.
     let crowd: Vec<Seen> = (0..40)
         .map(|host| {
-            let addr = std::net::SocketAddr::from(([30, 1, 1, host], 4_000));
+            let addr = SocketAddr::from(([30, 1, 1, host], 4_000));
             seen(&Contact::new(Id(random.bytes()), addr.into()))
         })
         .collect();
