@@ -115,8 +115,8 @@ fn outlives_its_seeds(_: &Module) {
 fn keeps_to_its_members(_: &Module) {
     let key = NetworkKey { id: 7, secret: *b"shared by us all" };
     let keys = Some(KeyRing::new(key, None));
-    let members: Vec<Daemon> =
-        (0..6).map(|_| Daemon::answering(V4, Settings { keys, ..routing() })).collect();
+    let settings = || Settings { keys, rules: Some(RULES), ..routing() };
+    let members: Vec<Daemon> = (0..6).map(|_| Daemon::answering(V4, settings())).collect();
     let stranger = Daemon::answering(V4, routing());
     let seed = [members[0].addr().into()];
     for node in members[1..].iter().chain([&stranger]) {
