@@ -238,7 +238,7 @@ fn works_with_daemon(_: &Module) {
     assert_eq!(begin.len(), 8);
     assert!(begin.iter().all(|entry| (entry.rtt_us, entry.cookie) == (5_000, 9)));
     // One that failed is not told of, but asked.
-    control.failed(&node.id, &[Unanswered { contact: known[3], age_ms: 50 }]).unwrap();
+    control.failed(&node.id, &[Unanswered { contact: known[3], age_ms: 0 }]).unwrap();
     assert!(!told(&node, &node.id).contains(&known[3]) && told(&node, &node.id).len() == 7);
     let begin = control.candidates(&node.id, true, &target).unwrap();
     let doubtful = begin.iter().find(|entry| entry.contact == known[3]).unwrap();
