@@ -38,6 +38,10 @@ impl Cookies {
         cookies
     }
 
+    pub(crate) fn master(&self) -> [u8; 16] {
+        self.master
+    }
+
     /// Verifies `presented` (zero: none) and makes a fresh cookie for `peer`.
     ///
     /// One SipHash where the cookie is of this epoch, else two. O(1), no allocation.

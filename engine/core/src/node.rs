@@ -24,6 +24,7 @@ use crate::outage::Silence;
 use crate::outbox::{Outbox, Route};
 use crate::parked::Parked;
 use crate::pending::{Requests, RoundTrips};
+use crate::proxy::Proxy;
 use crate::refresh::NEVER;
 use crate::republish::Republish;
 use crate::rng::Rng;
@@ -85,6 +86,8 @@ pub struct Node {
     pub(crate) handover: Option<Box<Handover>>,
     /// Nothing while nothing was looked up of late.
     pub(crate) frequent: Option<Box<Frequent>>,
+    /// Nothing while nobody answers in its stead.
+    pub(crate) proxy: Option<Box<Proxy>>,
 }
 
 /// Signatures verified in the current second.
@@ -152,6 +155,7 @@ impl Node {
             republish: None,
             handover: None,
             frequent: None,
+            proxy: None,
             config,
             rng,
         }
@@ -194,6 +198,7 @@ impl Node {
     pub fn handle_timeout(&mut self, now: Now, out: &mut dyn Outbox) {
         self.handle_due_requests(now, out);
         self.give_up_parked(now, out);
+        self.give_up_recalls(now, out);
         self.continue_join(now, out);
         self.continue_drain(now, out);
         self.continue_silence(now, out);
@@ -219,7 +224,8 @@ impl Node {
         let republish = self.republish.as_ref().map(|republish| republish.next_at());
         let handover = self.handover.as_ref().map(|handover| handover.next_at());
         let frequent = self.frequent.as_ref().and_then(|frequent| frequent.next_at());
-        let periodic = [silence, refresh, republish, handover, frequent];
+        let proxy = self.proxy.as_ref().and_then(|proxy| proxy.next_due());
+        let periodic = [silence, refresh, republish, handover, frequent, proxy];
         let due = [expiry, join, drain, due, parked, self.probe_at];
         due.into_iter().chain(periodic).flatten().min()
     }
@@ -261,6 +267,19 @@ impl Node {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What its cookies follow from, and those of its other shards.
+    #[must_use]
+    pub fn cookie_secret(&self) -> [u8; 16] {
+        self.cookies.master()
+    }
+
+    /// The first key behind `after` that values are held under, nearest to the own id first;
+    /// nothing: the first of all. They may have expired.
+    #[must_use]
+    pub fn next_held_key(&self, after: Option<&Id>) -> Option<Id> {
+        self.store.next_key(after)
     }
 
     /// Changes the network's keys from the next datagram on, in and out.

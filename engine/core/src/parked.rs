@@ -328,8 +328,14 @@ impl Node {
         self.fault(now, asked, Fault::Busy, 0, out);
     }
 
+    /// Since when the first of them waits.
+    #[must_use]
+    pub fn parked_since(&self) -> Option<Nanos> {
+        self.parked.entries.front()?.as_ref().map(|first| first.since)
+    }
+
     /// A request that proved its endpoint before it was set aside.
-    fn asked_before<'a>(
+    pub(crate) fn asked_before<'a>(
         &mut self,
         now: Now,
         route: &'a Route,

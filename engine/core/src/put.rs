@@ -17,6 +17,7 @@ use crate::operate::{Step, hops_of};
 use crate::operation::{Audience, Goal, Operation, OperationKey, PutPhase};
 use crate::outbox::Outbox;
 use crate::pending::{Intent, Pending, Purpose};
+use crate::proxy::Acknowledge;
 use crate::serve::refusal_of;
 use crate::time::Now;
 
@@ -54,16 +55,20 @@ impl Node {
         let source = asker.map_or(OWN_SOURCE, |a| SourceGroup(self.source(&a.route.peer)));
         let sender = asker.map(|asker| asker.id);
         let Goal::Put { value, cas, stored, phase } = &mut operation.goal else { return };
+        let mut waiting = 0;
         if here {
             stored.asked += 1;
             match self.put_here(now, &target, &value.record(), *cas, source, sender) {
-                Ok(durability) => acknowledged(stored, 1, durability),
+                Ok(durability) => match self.acknowledge_put_later(now, target, key, durability) {
+                    Acknowledge::Now => acknowledged(stored, 1, durability),
+                    Acknowledge::Later => waiting += 1,
+                    Acknowledge::Never => refused(stored, Fault::Busy, 0),
+                },
                 Err((fault, sequence)) => refused(stored, fault, sequence),
             }
         }
         let value_len = value.bytes.len();
         let cas = cas.unwrap_or(StoreBody::UNCONDITIONAL);
-        let mut waiting = 0;
         for candidate in &closest {
             operation.messages += 1;
             stored.asked += 1;
@@ -165,13 +170,13 @@ impl Node {
     }
 }
 
-fn acknowledged(stored: &mut Stored, nodes: u16, durability: Durability) {
+pub(crate) fn acknowledged(stored: &mut Stored, nodes: u16, durability: Durability) {
     stored.acknowledged += nodes;
     let lowest = stored.durability.map_or(durability, |held| held.min(durability));
     stored.durability = Some(lowest);
 }
 
-fn refused(stored: &mut Stored, fault: Fault, sequence: u64) {
+pub(crate) fn refused(stored: &mut Stored, fault: Fault, sequence: u64) {
     stored.refused += 1;
     stored.fault = Some(fault);
     stored.sequence = stored.sequence.max(sequence);

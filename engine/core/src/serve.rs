@@ -2,9 +2,9 @@
 
 use kdht_store::{Ack, Put, PutError, SourceGroup, Storage, verify};
 use kdht_wire::{
-    Body, Contact, Emit, Endpoint, Fault, FaultDetail, Filter, FindValueBody, Flags, HEAD_LEN,
-    Head, INLINE_VALUE_LEN_MAX, Id, Kind, MAC_LEN, Message, Outline, ParseError, Publisher, Record,
-    ReplyBody, StoreBody, UNPROVEN_FACTOR, VERSION, VERSION_MIN,
+    Body, Contact, Durability, Emit, Endpoint, Fault, FaultDetail, Filter, FindValueBody, Flags,
+    HEAD_LEN, Head, INLINE_VALUE_LEN_MAX, Id, Kind, MAC_LEN, Message, Outline, ParseError,
+    Publisher, Record, ReplyBody, StoreBody, UNPROVEN_FACTOR, VERSION, VERSION_MIN,
 };
 use zerocopy::byteorder::little_endian::{U16, U32, U64};
 
@@ -15,6 +15,7 @@ use crate::known::Known;
 use crate::node::Node;
 use crate::operation::{Found, Goal, PutPhase};
 use crate::outbox::{Outbox, Route};
+use crate::proxy::Acknowledge;
 use crate::time::Now;
 
 /// What a request costs its source, in units of the throttle.
@@ -205,6 +206,9 @@ impl Node {
         replier.reply(now, asked, Kind::FindValue, out, |emit, observed| {
             emit_records(emit, observed, total, values.from(body.cursor.get()));
         });
+        if let Some(proxy) = &mut self.proxy {
+            proxy.was_asked(&head.target);
+        }
     }
 
     fn serve_store(
@@ -268,28 +272,35 @@ impl Node {
             };
             return self.recurse(now, asked, goal, 0, out);
         }
-        self.keep(now, asked, cas, record, out);
+        self.keep(now, asked, cas, record, None, out);
     }
 
-    /// Stores a proven record here, and says so.
+    /// Stores a proven record here, and says so: at once, or where a proxy must know of it
+    /// before, later. Whether it will be later. `stream` is the connection that the STORE came
+    /// by, if it did not come by datagram.
     pub(crate) fn keep(
         &mut self,
         now: Now,
         asked: &Asked<'_>,
         cas: Option<u64>,
         record: &Record<'_>,
+        stream: Option<u64>,
         out: &mut dyn Outbox,
-    ) {
+    ) -> bool {
         let key = asked.head.target;
         let by_publisher = record.publisher == Publisher::Plain(&asked.head.sender);
         let put = Put { key, record, cas, source: SourceGroup(asked.source), by_publisher };
         match self.store.put(u64::from(now.mono.seconds()), &put) {
             Ok(Ack { durability, .. }) => {
                 self.plan_republish(now);
-                self.reply(now, asked, Kind::Store, out, |emit, observed| {
-                    emit.head().arg = durability as u8;
-                    let _ = emit.body(&ReplyBody { observed, total: U16::new(1) });
-                });
+                match self.acknowledge_later(now, asked, stream, durability) {
+                    Acknowledge::Now => self.acknowledge(now, asked, durability, out),
+                    Acknowledge::Later => return true,
+                    Acknowledge::Never => {
+                        self.counters.refuse(Refusal::Busy);
+                        self.fault(now, asked, Fault::Busy, 0, out);
+                    }
+                }
             }
             Err(error) => {
                 let (refusal, fault, sequence) = refusal_of(&error);
@@ -297,6 +308,21 @@ impl Node {
                 self.fault(now, asked, fault, sequence, out);
             }
         }
+        false
+    }
+
+    /// Says that a value was stored.
+    pub(crate) fn acknowledge(
+        &mut self,
+        now: Now,
+        asked: &Asked<'_>,
+        durability: Durability,
+        out: &mut dyn Outbox,
+    ) {
+        self.reply(now, asked, Kind::Store, out, |emit, observed| {
+            emit.head().arg = durability as u8;
+            let _ = emit.body(&ReplyBody { observed, total: U16::new(1) });
+        });
     }
 
     /// Checks that a record proves itself, within this second's budget of signatures.

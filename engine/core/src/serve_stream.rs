@@ -219,8 +219,11 @@ impl Node {
             let goal = Goal::Put { value: Value::of(record), cas, stored, phase };
             return self.recurse_by_stream(served, goal, 0, reply, out);
         }
-        self.onto_page(reply, |node, page| node.keep(now, asked, cas, record, page));
-        StreamServed::Answered
+        let (stream, mut is_later) = (Some(served.request.stream), false);
+        self.onto_page(reply, |node, page| {
+            is_later = node.keep(now, asked, cas, record, stream, page);
+        });
+        if is_later { StreamServed::Later } else { StreamServed::Answered }
     }
 
     /// Whether a record proves itself, by what was found out about it elsewhere.
@@ -293,10 +296,19 @@ impl Node {
         let Some(stream) = asker.stream else {
             return self.answer_asker(now, asker, operation, outcome, out);
         };
-        let mut bytes = Vec::new();
-        self.onto_page(&mut bytes, |node, page| {
+        self.reply_by_stream(stream, |node, page| {
             node.answer_asker(now, asker, operation, outcome, page);
         });
+    }
+
+    /// Answers a request that came by TCP, and was not answered at once.
+    pub(crate) fn reply_by_stream(
+        &mut self,
+        stream: u64,
+        lay: impl FnOnce(&mut Self, &mut dyn Outbox),
+    ) {
+        let mut bytes = Vec::new();
+        self.onto_page(&mut bytes, |node, page| lay(node, page));
         if !bytes.is_empty() {
             self.tell(Event::StreamReply { stream, bytes });
         }

@@ -19,6 +19,7 @@ mod memory;
 mod observed;
 mod order;
 mod outage;
+mod proxied;
 mod recursion;
 mod refreshing;
 mod republishing;
