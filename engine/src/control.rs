@@ -16,6 +16,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::{Deserialize, Serialize};
 
 use crate::node_handle::NodeHandle;
+use crate::routing::Routing;
 use crate::settings::DRAIN_S_MAX;
 use crate::status::{Members, Status};
 
@@ -45,6 +46,11 @@ pub enum Request {
     },
     /// Read the settings anew, and apply what can be applied.
     Reload {},
+    /// Let the engine or the kernel module route from now on.
+    Routing {
+        /// Which of them.
+        to: Routing,
+    },
     /// Log by another filter until the next one is set.
     Log {
         /// As the setting `log`.
@@ -76,6 +82,11 @@ pub enum Reply {
         /// Settings whose change waits for a restart.
         restart: Vec<String>,
     },
+    /// To [`Request::Routing`].
+    Routed {
+        /// Who routed before.
+        before: Routing,
+    },
     /// To [`Request::Log`].
     Log {
         /// The filter before.
@@ -92,6 +103,8 @@ pub enum Task {
     Drain(Duration),
     /// [`Request::Reload`].
     Reload,
+    /// [`Request::Routing`].
+    Routing(Routing),
     /// [`Request::Log`].
     Log(String),
 }
@@ -197,6 +210,7 @@ fn serve_one(stream: &UnixStream, node: &NodeHandle, tasks: &Sender<Asked>) -> s
             return write_reply(stream, &Reply::Error(why));
         }
         Ok(Request::Reload {}) => Task::Reload,
+        Ok(Request::Routing { to }) => Task::Routing(to),
         Ok(Request::Log { filter }) => Task::Log(filter),
         Err(error) => {
             return write_reply(stream, &Reply::Error(format!("not a request: {error}")));

@@ -4,10 +4,10 @@
 use std::ops::Deref;
 
 use kdht_core::{
-    Addressee, Command, CommandError, Config, Event, Home, Node, Note, Now, OperationId, Outbox,
-    Route, StreamCheck, StreamRequest, StreamServed, Verdict, VerifyJob,
+    Addressee, Command, CommandError, Config, Event, Home, Lent, Node, Note, Now, OperationId,
+    Outbox, Recall, Route, StreamCheck, StreamRequest, StreamServed, Verdict, VerifyJob,
 };
-use kdht_wire::{Endpoint, Id, KeyRing};
+use kdht_wire::{Contact, Endpoint, Id, KeyRing};
 
 use crate::json_debug::{self, JsonDebug};
 use crate::record::{RecordError, RecordOptions, Recorded};
@@ -185,6 +185,48 @@ impl Hosted {
     /// As [`Node::set_allowance`].
     pub fn set_allowance(&mut self, rate_per_s: u32, burst: u32) {
         self.node.set_allowance(rate_per_s, burst);
+    }
+
+    /// As [`Node::begin_proxy`]; one is blind where requests come in JSON, too.
+    pub fn begin_proxy(&mut self) {
+        let is_blind = self.json.is_some();
+        self.node.proxied().begin_proxy(is_blind);
+    }
+
+    /// As [`Node::end_proxy`].
+    pub fn end_proxy(&mut self, now: Now, out: &mut dyn Outbox) {
+        self.with(out, |node, out| node.proxied().end_proxy(now, out));
+    }
+
+    /// As [`Node::poll_recall`].
+    pub fn poll_recall(&mut self) -> Option<Recall> {
+        self.node.proxied().poll_recall()
+    }
+
+    /// As [`Node::poll_wanted`].
+    pub fn poll_wanted(&mut self) -> Option<Id> {
+        self.node.proxied().poll_wanted()
+    }
+
+    /// As [`Node::lend`].
+    pub fn lend(&mut self, now: Now, key: &Id) -> Option<Lent> {
+        self.node.proxied().lend(now, key)
+    }
+
+    /// As [`Node::handle_recalled`].
+    pub fn handle_recalled(
+        &mut self,
+        now: Now,
+        tickets: &[u64],
+        keys: &[Id],
+        out: &mut dyn Outbox,
+    ) {
+        self.with(out, |node, out| node.proxied().handle_recalled(now, tickets, keys, out));
+    }
+
+    /// As [`Node::sighted_by_proxy`].
+    pub fn sighted_by_proxy(&mut self, now: Now, contacts: &[Contact], out: &mut dyn Outbox) {
+        self.with(out, |node, out| node.proxied().sighted_by_proxy(now, contacts, out));
     }
 
     /// As [`Node::poll_event`].

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 
 use kdht_core::{Config, TableKind};
-use kdht_wire::{Id, KeyRing};
+use kdht_wire::Id;
 
 use crate::hosted::{Hosted, Hosting};
 use crate::io::{Moment, OpenError, Socket, SocketOptions, Steering, bind_each};
@@ -13,6 +13,7 @@ use crate::mesh::mesh;
 use crate::node_handle::NodeHandle;
 use crate::now_of;
 use crate::record::RecordError;
+use crate::routing::Attachment;
 use crate::runner::{CallError, Runner};
 use crate::stream::{BindBothError, StreamOptions, Streams, StreamsError, bind_both};
 
@@ -26,7 +27,9 @@ pub struct Launch {
     listening: Vec<SocketAddr>,
     /// At the same addresses, by TCP.
     listeners: Vec<TcpListener>,
-    keys: KeyRing,
+    /// What the node is made with.
+    config: Config,
+    is_recorded: bool,
 }
 
 /// Why a node did not start.
@@ -81,7 +84,8 @@ impl Launch {
             listening.extend(bound.first().map(Socket::local_addr));
             sockets.iter_mut().zip(bound).for_each(|(of_shard, socket)| of_shard.push(socket));
         }
-        Ok(Self { nodes, sockets, listening, listeners, keys: config.keys })
+        let is_recorded = hosting.record.is_some();
+        Ok(Self { nodes, sockets, listening, listeners, config: config.clone(), is_recorded })
     }
 
     /// The same over sockets that somebody else bound, UDP and TCP.
@@ -100,13 +104,29 @@ impl Launch {
         }
         let nodes = hosted(id, config, seed, hosting)?;
         let listening = sockets.iter().map(Socket::local_addr).collect();
-        Ok(Self { nodes, sockets: vec![sockets], listening, listeners, keys: config.keys })
+        let (sockets, is_recorded) = (vec![sockets], hosting.record.is_some());
+        Ok(Self { nodes, sockets, listening, listeners, config: config.clone(), is_recorded })
     }
 
     /// Where the node answers, with the ports that the host chose.
     #[must_use]
     pub fn listening(&self) -> &[SocketAddr] {
         &self.listening
+    }
+
+    /// What the kernel module is told of the node, if it is to route for it.
+    ///
+    /// # Panics
+    /// Never: there is a shard.
+    #[must_use]
+    pub fn attachment(&self) -> Attachment {
+        Attachment {
+            id: self.nodes[0].id(),
+            sockets: self.sockets.iter().flatten().map(|socket| socket.fd().clone()).collect(),
+            cookie_secret: self.nodes[0].cookie_secret(),
+            config: self.config.clone(),
+            is_recorded: self.is_recorded,
+        }
     }
 
     /// Gives the shards to `runners`, in turn, and begins to serve TCP.
@@ -126,7 +146,8 @@ impl Launch {
             handles.push(opened.map_err(LaunchError::Open)?.map_err(LaunchError::Call)?);
         }
         let node = NodeHandle::of_shards(&handles, spread);
-        let streams = Streams::start(&node, self.listeners, self.keys, StreamOptions::default());
+        let streams =
+            Streams::start(&node, self.listeners, self.config.keys, StreamOptions::default());
         Ok((node, streams.map_err(LaunchError::Streams)?))
     }
 }

@@ -19,6 +19,7 @@ pub mod network_key;
 mod node_handle;
 mod pace;
 pub mod record;
+pub mod routing;
 mod runner;
 pub mod settings;
 mod shard;
@@ -36,7 +37,7 @@ pub use mesh::{Parcel, Port, mesh};
 pub use node_handle::NodeHandle;
 pub use pace::{PollPolicy, UnknownPolicy};
 pub use runner::{CallError, Picked, Runner, RunnerError};
-pub use shard::{DrainTally, Drained, JoinNews, Shard, ShardRequest, Tuning, Turn};
+pub use shard::{DrainTally, Drained, JoinNews, ProxyRequest, Shard, ShardRequest, Tuning, Turn};
 pub use verifier::{VERIFIER_RUNNERS_MAX, Verifier};
 
 use io::Moment;

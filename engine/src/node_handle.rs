@@ -1,5 +1,7 @@
 //! A running node, as other threads reach it: its shards as one.
 
+mod proxied;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,6 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use kdht_core::{Command, CommandError, Report, Spread};
 use kdht_wire::{Contact, Endpoint, INLINE_VALUE_LEN_MAX, Id};
 
+use crate::routing::RoutingView;
 use crate::runner::{ANSWER_TIMEOUT, CallError, ShardAddress};
 use crate::shard::{DrainTally, Drained, JoinNews, ShardRequest, Tuning};
 use crate::status::{Members, Status};
@@ -18,18 +21,21 @@ pub struct NodeHandle {
     /// In the shards' order.
     shards: Arc<[ShardAddress]>,
     spread: Spread,
+    /// What is answered in its stead.
+    routing: Arc<RoutingView>,
 }
 
 impl NodeHandle {
     pub(crate) fn of_shard(shard: ShardAddress) -> Self {
-        Self { shards: Arc::new([shard]), spread: Spread::new(1, 0) }
+        Self { shards: Arc::new([shard]), spread: Spread::new(1, 0), routing: Arc::default() }
     }
 
     /// One node out of its shards, each reached by one of `handles`, in the order in which
     /// `spread` counts them.
     #[must_use]
     pub fn of_shards(handles: &[Self], spread: Spread) -> Self {
-        Self { shards: handles.iter().flat_map(|one| one.shards.iter().cloned()).collect(), spread }
+        let shards = handles.iter().flat_map(|one| one.shards.iter().cloned()).collect();
+        Self { shards, spread, routing: Arc::default() }
     }
 
     /// Begins a command; its report comes through the receiver, after as long as the
@@ -97,7 +103,9 @@ impl NodeHandle {
     /// # Errors
     /// [`CallError`] if the node cannot be reached.
     pub fn status(&self) -> Result<Box<Status>, CallError> {
-        Ok(Status::sum(self.ask_each(ShardRequest::Status)?))
+        let mut status = Status::sum(self.ask_each(ShardRequest::Status)?);
+        self.routing.add_to(&mut status);
+        Ok(status)
     }
 
     /// The contacts that may be told to others.
@@ -167,6 +175,11 @@ impl NodeHandle {
         shard.post(ShardRequest::StreamEnd(Box::new(end)))
     }
 
+    /// What is answered in its stead.
+    pub(crate) fn routing(&self) -> &RoutingView {
+        &self.routing
+    }
+
     fn first(&self) -> Result<&ShardAddress, CallError> {
         self.shards.first().ok_or(CallError::Stopped)
     }
@@ -176,7 +189,10 @@ impl NodeHandle {
     }
 
     /// Asks every shard the same and waits for all answers, in the shards' order.
-    fn ask_each<T>(&self, ask: impl Fn(Sender<T>) -> ShardRequest) -> Result<Vec<T>, CallError> {
+    fn ask_each<T>(
+        &self,
+        mut ask: impl FnMut(Sender<T>) -> ShardRequest,
+    ) -> Result<Vec<T>, CallError> {
         let mut answers = Vec::with_capacity(self.shards.len());
         for shard in self.shards.iter() {
             let (sender, answer) = bounded(1);

@@ -27,6 +27,7 @@ use crate::io::{Cpus, DatapathChoice};
 use crate::network_key;
 use crate::pace::PollPolicy;
 use crate::record::{RECORD_LEN_MAX_DEFAULT, RecordOptions};
+use crate::routing::RoutingChoice;
 
 /// Longest time that a node may be given to hand over its values when it is told to stop,
 /// in seconds.
@@ -60,6 +61,8 @@ pub struct Settings {
     pub datapath: DatapathChoice,
     /// How the node's thread waits for datagrams.
     pub poll: PollPolicy,
+    /// Who routes when the node starts.
+    pub routing: RoutingChoice,
     /// Whether requests in JSON are served, too (FORMAT.md §12).
     pub json_debug: bool,
     /// File that all that goes into the node is recorded to; nothing: none.
@@ -92,6 +95,7 @@ impl Default for Settings {
             is_steered: true,
             datapath: DatapathChoice::Auto,
             poll: PollPolicy::Adaptive,
+            routing: RoutingChoice::User,
             json_debug: false,
             record: None,
             record_max: RECORD_LEN_MAX_DEFAULT,

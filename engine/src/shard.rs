@@ -1,5 +1,6 @@
 //! One node on one datapath.
 
+mod proxied;
 mod streams;
 
 use std::collections::HashMap;
@@ -16,9 +17,12 @@ use crate::hosted::Hosted;
 use crate::io::{Datapath, Moment};
 use crate::mesh::Port;
 use crate::now_of;
+use crate::routing::ProxyLink;
 use crate::status::{Members, Status};
 use crate::stream::{StreamEnd, StreamLink, StreamMessage};
 use crate::witness::Witness;
+
+pub use proxied::ProxyRequest;
 
 /// Something that another thread wants of a shard. Answers go through the sender given; a
 /// receiver that is gone is no error.
@@ -44,6 +48,8 @@ pub enum ShardRequest {
     Stream(Box<StreamMessage>),
     /// Take what came of a request by TCP.
     StreamEnd(Box<StreamEnd>),
+    /// Do what a proxy's threads want.
+    Proxied(ProxyRequest),
 }
 
 /// What may be changed of a node that runs.
@@ -166,6 +172,10 @@ pub struct Shard<D> {
     /// The node was called since the last turn: the next has to see what came of it.
     is_stirred: bool,
     streams: Option<StreamLink>,
+    /// The way to whoever answers in the node's stead; nothing: nobody does.
+    proxy: Option<ProxyLink>,
+    /// Who waits until all is served.
+    settling: Vec<Sender<()>>,
 }
 
 impl<D: Datapath> Shard<D> {
@@ -186,6 +196,8 @@ impl<D: Datapath> Shard<D> {
             wake_at: None,
             is_stirred: true,
             streams: None,
+            proxy: None,
+            settling: Vec::new(),
         }
     }
 
@@ -242,7 +254,11 @@ impl<D: Datapath> Shard<D> {
         self.datapath.flush();
         self.retry_at = now.mono.plus_ms(1);
         self.post_notes();
+        self.post_errands();
         self.deliver_events(now);
+        if !(received.more || more_mail) {
+            self.settle();
+        }
         self.is_stirred = false;
         self.wake_at = self.wake_at();
         Turn {
@@ -368,9 +384,11 @@ impl<D: Datapath> Shard<D> {
             ShardRequest::Streams(link) => self.streams = Some(link),
             ShardRequest::Stream(message) => self.serve_stream(now, *message),
             ShardRequest::StreamEnd(end) => self.end_stream(now, *end),
+            ShardRequest::Proxied(request) => self.handle_proxied(now, request),
         }
         self.datapath.flush();
         self.post_notes();
+        self.post_errands();
         self.deliver_events(now);
     }
 

@@ -16,6 +16,7 @@ use serde_json::Value as Json;
 use crate::hosted::Hosted;
 use crate::io::DatapathCounters;
 use crate::mesh::MeshCounters;
+use crate::routing::Routing;
 use crate::stream::StreamCounters;
 
 /// One reading of everything that a node counts. Counts grow from the node's start; each
@@ -32,6 +33,9 @@ pub struct Status {
     /// Where others see it: at most one of IPv4 and one of IPv6.
     #[serde(default)]
     pub observed: Vec<String>,
+    /// Who routes. Where it is the kernel, what it answered counts below as the node's.
+    #[serde(default)]
+    pub routing: Routing,
     /// Messages by kind.
     pub messages: Messages,
     /// Datagrams and requests that were not served, by reason. Reasons that never
@@ -76,6 +80,33 @@ pub struct Status {
     /// Datagrams handled, by shard.
     #[serde(default)]
     pub shards: BTreeMap<String, u64>,
+    /// What the kernel module did in the node's stead.
+    #[serde(default)]
+    pub kernel: Kernel,
+}
+
+/// What the kernel module did in the node's stead: since the node's start, whoever routes now.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Kernel {
+    /// Datagrams that came to it, passed ones too.
+    pub datagrams_in: u64,
+    /// Datagrams that it sent.
+    pub datagrams_out: u64,
+    /// Bytes of UDP payload that came to it.
+    pub bytes_in: u64,
+    /// Bytes of UDP payload that it sent.
+    pub bytes_out: u64,
+    /// Datagrams that it passed to the engine.
+    pub passed: u64,
+    /// Sockets that it is attached to.
+    pub sockets: u32,
+    /// Bytes of values that it may answer with.
+    pub values_bytes: u32,
+    /// One while it answers for keys that nothing is held under.
+    pub filters_complete: u32,
+    /// Askers that the engine was not told of.
+    pub sighted_lost: u64,
 }
 
 /// What the shards of a node sent each other.
@@ -267,6 +298,7 @@ impl Status {
             id: node.id().to_string(),
             unix_s: now.unix_s,
             advertise: texts(node.config().advertise),
+            routing: Routing::User,
             observed: texts([true, false].map(|is_v4| node.observed_endpoint(is_v4))),
             messages: Messages {
                 requests_in: by_kind(&counters.requests_in),
@@ -307,6 +339,7 @@ impl Status {
             streams: StreamCounters::default().status(),
             operations: node.operations(),
             mesh: Mesh { handed_over: mesh.handed_over, lost: mesh.lost, retold: mesh.retold },
+            kernel: Kernel::default(),
             shards: [(node.config().shard.to_string(), counters.datagrams_in)].into(),
         }
     }

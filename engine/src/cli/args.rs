@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::show::addr;
 use super::tune::TuneArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use kdht::routing::Routing;
 use kdht::settings::DRAIN_S_MAX;
 
 /// A Kademlia node, and the tools to use and inspect one.
@@ -48,6 +49,8 @@ pub(crate) enum Command {
     Drain(DrainArgs),
     /// Let a running node read its settings and network key anew
     Reload(ReloadArgs),
+    /// Let a running node or the kernel module kdht.ko route from now on
+    Routing(RoutingArgs),
     /// Change what a running node logs
     Log(LogArgs),
     /// Look at the settings
@@ -108,6 +111,10 @@ pub(crate) struct RunArgs {
     /// it sleeps, sleep sleeps at once [default: adaptive]
     #[arg(long, value_name = "POLICY")]
     pub(crate) poll: Option<String>,
+    /// Who answers first and keeps the contacts: user (the node itself), kernel (kdht.ko,
+    /// which needs CAP_NET_ADMIN), or auto: kernel where it can be had [default: user]
+    #[arg(long, value_name = "ROUTING")]
+    pub(crate) routing: Option<String>,
     /// Serve requests in JSON, too, for people: never needed by other nodes
     #[arg(long)]
     pub(crate) json_debug: bool,
@@ -403,6 +410,19 @@ pub(crate) struct DrainArgs {
 pub(crate) struct ReloadArgs {
     #[command(flatten)]
     pub(crate) control: Control,
+}
+
+#[derive(Args)]
+pub(crate) struct RoutingArgs {
+    /// user (the node itself) or kernel (kdht.ko)
+    #[arg(value_parser = routing)]
+    pub(crate) to: Routing,
+    #[command(flatten)]
+    pub(crate) control: Control,
+}
+
+fn routing(text: &str) -> Result<Routing, &'static str> {
+    text.parse().map_err(|_| "user or kernel")
 }
 
 #[derive(Args)]

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, after, never, select, tick};
 use kdht::control::{Asked, Reply, Task};
+use kdht::routing::Router;
 use kdht::settings::{InEffect, Settings};
 use kdht::state::StateDir;
 use kdht::{Drained, JoinNews, NodeHandle};
@@ -24,6 +25,8 @@ pub(crate) struct Keeper<'a> {
     pub(crate) read_settings: &'a dyn Fn() -> Result<Settings, Failure>,
     pub(crate) log: Log,
     pub(crate) state: Option<StateDir>,
+    /// Who routes.
+    pub(crate) router: Router,
     /// Told once the node has joined.
     pub(crate) joined: Sender<()>,
 }
@@ -143,6 +146,14 @@ impl Keeper<'_> {
                 let reply = self.reload().unwrap_or_else(Reply::Error);
                 asked.answer(reply);
             }
+            Task::Routing(to) => {
+                let before = self.router.routing();
+                let reply = match self.router.switch(*to, &self.in_effect.tuning()) {
+                    Ok(()) => Reply::Routed { before },
+                    Err(error) => Reply::Error(error.to_string()),
+                };
+                asked.answer(reply);
+            }
             Task::Log(filter) => {
                 let reply = match self.log.change(filter) {
                     Ok(()) => {
@@ -182,6 +193,7 @@ impl Keeper<'_> {
             self.in_effect = before;
             return Err(error.to_string());
         }
+        self.router.tune(&self.in_effect.tuning()).map_err(|error| error.to_string())?;
         if self.in_effect.settings.log != before.settings.log {
             self.log.change(&self.in_effect.settings.log)?;
         }

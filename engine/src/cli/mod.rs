@@ -72,6 +72,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Table(args) => operate::table(&args),
         Command::Drain(args) => operate::drain(&args),
         Command::Reload(args) => operate::reload(&args),
+        Command::Routing(args) => operate::routing(&args),
         Command::Log(args) => operate::log(&args),
         Command::Config(args) => config::config(&args),
         Command::Shell(args) => shell::shell(&args),

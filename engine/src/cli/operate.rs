@@ -7,7 +7,7 @@ use kdht::status::Members;
 use serde_json::json;
 
 use super::Failure;
-use super::args::{Control, DrainArgs, LogArgs, ReloadArgs, TableArgs};
+use super::args::{Control, DrainArgs, LogArgs, ReloadArgs, RoutingArgs, TableArgs};
 use super::show;
 
 pub(crate) fn table(args: &TableArgs) -> Result<(), Failure> {
@@ -73,6 +73,17 @@ pub(crate) fn reload(args: &ReloadArgs) -> Result<(), Failure> {
     restart.iter().for_each(|name| show::line(&format!("wants a restart {name}")));
     if applied.is_empty() && restart.is_empty() {
         show::talk("nothing has changed");
+    }
+    Ok(())
+}
+
+pub(crate) fn routing(args: &RoutingArgs) -> Result<(), Failure> {
+    let reply = ask(&args.control, &Request::Routing { to: args.to })?;
+    let Reply::Routed { before } = reply else { return Err(something_else()) };
+    if args.control.json {
+        show::line(&json!({ "before": before, "now": args.to }).to_string());
+    } else {
+        show::line(&format!("{} routes, {before} did before", args.to));
     }
     Ok(())
 }

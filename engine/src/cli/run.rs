@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded, never};
 use kdht::control::Asked;
+use kdht::routing::Router;
 use kdht::settings::{InEffect, Settings, Source};
 use kdht::state::StateDir;
 use kdht::{Hosting, Launch, NodeHandle, Runner, VERIFIER_RUNNERS_MAX, Verifier, control};
@@ -72,7 +73,10 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     bootstrap.retain(|entry| !is_own(&entry.socket_addr()));
     let runners = start_runners(settings)?;
     let verifiers = start_verifiers(&runners)?;
+    let attachment = launch.attachment();
     let (node, streams) = launch.start(&runners).map_err(Failure::failed)?;
+    let mut router = Router::new(attachment, node.clone());
+    router.choose(settings.routing, &in_effect.tuning()).map_err(Failure::failed)?;
     let control_path = state.as_ref().map(StateDir::control_path);
     let tasks = match &control_path {
         Some(path) => serve_operators(path, &node)?,
@@ -90,9 +94,11 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     } else {
         never()
     };
-    let mut keeper = Keeper { node, in_effect, read_settings: &read_settings, log, state, joined };
+    let read_settings = &read_settings;
+    let mut keeper = Keeper { node, in_effect, read_settings, log, state, router, joined };
     let done = keeper.keep(&News { join, signals, tasks, shell });
     terminal.restore();
+    drop(keeper);
     drop(streams);
     drop(runners);
     drop(verifiers);
@@ -162,6 +168,7 @@ pub(super) fn settings_of(args: &RunArgs) -> Result<Settings, Failure> {
     flags.extend(args.table.clone().map(|kind| ("table", kind)));
     flags.extend(args.datapath.clone().map(|choice| ("datapath", choice)));
     flags.extend(args.poll.clone().map(|policy| ("poll", policy)));
+    flags.extend(args.routing.clone().map(|choice| ("routing", choice)));
     flags.extend(args.record.as_ref().map(|file| ("record", path(file))));
     flags.extend(args.record_max.map(|bytes| ("record_max", bytes.to_string())));
     if args.json_debug {

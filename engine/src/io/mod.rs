@@ -22,6 +22,7 @@ mod name;
 mod overflow;
 mod pin;
 mod poller;
+mod queued;
 mod segment;
 mod sizes;
 mod socket;
@@ -41,6 +42,7 @@ pub use inherit::{INHERITED_MAX, InheritError, InheritReason, Inherited, inherit
 pub use mmsg::{Mmsg, MmsgBatch, MmsgOptions, MmsgOutbox, RECEIVE_LEN_MAX};
 pub use pin::{Cpus, PinError, PinReason, allowed_cpus, pin_to};
 pub use poller::{Interest, Poller, Readiness};
+pub use queued::queued_len;
 pub use segment::{SEGMENTS_MAX, send_segments, set_segment_len};
 pub use sizes::{BATCH_COUNT_MAX, SOCKET_COUNT_MAX, SizeError};
 pub use socket::{BindError, BindReason, Socket, SocketOptions, bind};

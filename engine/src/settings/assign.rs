@@ -51,6 +51,9 @@ impl Settings {
                 self.datapath = text.parse().map_err(|_| wrong("auto, uring or mmsg"))?;
             }
             "poll" => self.poll = text.parse().map_err(|_| wrong("busy, adaptive or sleep"))?,
+            "routing" => {
+                self.routing = text.parse().map_err(|_| wrong("user, kernel or auto"))?;
+            }
             "json_debug" => self.json_debug = truth(text).map_err(wrong)?,
             "record" => self.record = Some(text.into()),
             "record_max" => {

@@ -150,6 +150,7 @@ pub(super) const TEXTS: &[&str] = &[
     "table",
     "datapath",
     "poll",
+    "routing",
     "json_debug",
     "record",
     "record_max",

@@ -70,6 +70,9 @@ const TEXTS_SHOWN: &[Text] = &[
     ("poll", "busy, adaptive or sleep", "how the node waits for datagrams", |settings| {
         settings.poll.to_string()
     }),
+    ("routing", "user, kernel or auto", "who answers first: the engine, or kdht.ko", |settings| {
+        settings.routing.to_string()
+    }),
     ("json_debug", "true or false", "answer requests in JSON, to debug by hand", |settings| {
         settings.json_debug.to_string()
     }),

@@ -68,6 +68,7 @@ pub const METRICS: &[Metric] = metrics![
     "unix_s", "kdht_clock_seconds", Gauge, "seconds", [], "When this was read: seconds since 1970, modulo 2^32";
     "advertise", "kdht_advertise", Info, "", [], "The node's own endpoints, as it was told";
     "observed", "kdht_observed", Info, "", [], "Where others see the node";
+    "routing", "kdht_routing", Info, "", [], "Who routes: user or kernel";
     "messages.requests_in.*", "kdht_request_in_messages", Counter, "messages", ["kind"], "Requests got that were served or refused by name";
     "messages.requests_out.*", "kdht_request_out_messages", Counter, "messages", ["kind"], "Requests sent";
     "messages.replies_in.*", "kdht_reply_in_messages", Counter, "messages", ["kind"], "Replies got that matched a request";
@@ -127,6 +128,15 @@ pub const METRICS: &[Metric] = metrics![
     "mesh.lost", "kdht_mesh_lost_datagrams", Counter, "datagrams", [], "Datagrams lost between shards since too many were under way";
     "mesh.retold", "kdht_mesh_retold_shards", Counter, "shards", [], "Times that a shard lost notes of another and was told anew";
     "shards.*", "kdht_shard_in_datagrams", Counter, "datagrams", ["shard"], "Datagrams handled by a shard";
+    "kernel.datagrams_in", "kdht_kernel_in_datagrams", Counter, "datagrams", [], "Datagrams that came to the kernel module, passed ones too";
+    "kernel.datagrams_out", "kdht_kernel_out_datagrams", Counter, "datagrams", [], "Datagrams that the kernel module sent";
+    "kernel.bytes_in", "kdht_kernel_in_bytes", Counter, "bytes", [], "Bytes of UDP payload that came to the kernel module";
+    "kernel.bytes_out", "kdht_kernel_out_bytes", Counter, "bytes", [], "Bytes of UDP payload that the kernel module sent";
+    "kernel.passed", "kdht_kernel_passed_datagrams", Counter, "datagrams", [], "Datagrams that the kernel module passed to the engine";
+    "kernel.sockets", "kdht_kernel_attached_sockets", Gauge, "sockets", [], "Sockets that the kernel module is attached to";
+    "kernel.values_bytes", "kdht_kernel_values_bytes", Gauge, "bytes", [], "Bytes of values that the kernel module may answer with";
+    "kernel.filters_complete", "kdht_kernel_complete_filters", Gauge, "filters", [], "One while the kernel module answers for keys that nothing is held under";
+    "kernel.sighted_lost", "kdht_kernel_untold_askers", Counter, "askers", [], "Askers that the kernel module did not tell the engine of, for want of room";
 ];
 
 impl Metric {

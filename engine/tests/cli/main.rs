@@ -14,6 +14,7 @@ mod python;
 mod reading;
 mod recording;
 mod reload;
+mod routing;
 mod settings;
 mod shell;
 mod sim;
