@@ -223,7 +223,9 @@ impl<D: Datapath> Shard<D> {
     #[must_use]
     pub fn wake_at(&self) -> Option<Nanos> {
         let owed_at = self.port.as_ref().filter(|port| port.owes()).map(|_| self.retry_at);
-        [self.node.poll_timeout(), owed_at].into_iter().flatten().min()
+        // Whoever waits for a turn gets one at once.
+        let settling = (!self.settling.is_empty()).then_some(Nanos(0));
+        [self.node.poll_timeout(), owed_at, settling].into_iter().flatten().min()
     }
 
     /// Takes in what other shards sent and one batch of datagrams, sends what came of both,

@@ -150,7 +150,7 @@ impl Keeper<'_> {
                 let before = self.router.routing();
                 let reply = match self.router.switch(*to, &self.in_effect.tuning()) {
                     Ok(()) => Reply::Routed { before },
-                    Err(error) => Reply::Error(error.to_string()),
+                    Err(error) => Reply::Error(format!("no change of routing: {error}")),
                 };
                 asked.answer(reply);
             }

@@ -76,7 +76,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     let attachment = launch.attachment();
     let (node, streams) = launch.start(&runners).map_err(Failure::failed)?;
     let mut router = Router::new(attachment, node.clone());
-    router.choose(settings.routing, &in_effect.tuning()).map_err(Failure::failed)?;
+    router.choose(settings.routing, &in_effect.tuning()).map_err(|error| {
+        Failure::failed(format!("no kernel routing: {error}; or set `routing` to user or auto"))
+    })?;
     let control_path = state.as_ref().map(StateDir::control_path);
     let tasks = match &control_path {
         Some(path) => serve_operators(path, &node)?,

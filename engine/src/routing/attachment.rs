@@ -43,6 +43,10 @@ impl Attachment {
 
     /// Attaches every socket to a node that passes all, and tells that node all but to answer.
     pub(crate) fn attach(&self, control: &Control, tuning: &Tuning) -> Result<(), ControlError> {
+        // What a process of this id left, whose sockets the host has not closed yet.
+        if control.node(&self.id).is_ok() {
+            control.detach(&self.id, None)?;
+        }
         let slots = Some(self.config.throttle.slots.min(THROTTLE_SLOTS_MAX));
         for socket in &self.sockets {
             control.attach(&self.id, socket.as_fd(), slots)?;

@@ -38,20 +38,16 @@ impl From<CallError> for RoutingError {
 
 impl fmt::Display for RoutingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no kernel routing: ")?;
         match self {
-            Self::Module(error) => error.fmt(f)?,
-            Self::Call(error) => error.fmt(f)?,
-            Self::Thread(error) => write!(f, "the host gives no thread: {error}")?,
-            Self::Wide => {
-                f.write_str("a wide table stays in the engine; set `table` to kbucket")?
-            }
+            Self::Module(error) => error.fmt(f),
+            Self::Call(error) => error.fmt(f),
+            Self::Thread(error) => write!(f, "the host gives no thread: {error}"),
+            Self::Wide => f.write_str("a wide table stays in the engine; set `table` to kbucket"),
             Self::Recorded => {
-                f.write_str("what the kernel answers cannot be recorded; leave `record` out")?
+                f.write_str("what the kernel answers cannot be recorded; leave `record` out")
             }
-            Self::Client => f.write_str("the node serves nobody")?,
+            Self::Client => f.write_str("the node serves nobody"),
         }
-        f.write_str(" (or set `routing` to user)")
     }
 }
 

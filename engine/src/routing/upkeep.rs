@@ -10,8 +10,10 @@ use kdht_wire::{Contact, Endpoint, Id};
 use super::{Attachment, RoutingError, filter};
 use crate::node_handle::NodeHandle;
 
-/// Between two looks.
-const STEP: Duration = Duration::from_secs(1);
+/// Between two looks at the contacts.
+const STEP: Duration = Duration::from_millis(250);
+/// Between two looks at the module.
+const LOOK: Duration = Duration::from_secs(1);
 /// How long a generation of the filter lasts: keys that are gone leave with the one after.
 const GENERATION: Duration = Duration::from_secs(60);
 /// How long one lasts that proves nothing.
@@ -27,6 +29,7 @@ pub(super) struct Upkeep {
     /// Whom others are told of: whether by IPv4, the id, and where.
     told: BTreeMap<(bool, Id), Endpoint>,
     requests_in: u64,
+    looked_at: Option<Instant>,
     renewed_at: Option<Instant>,
 }
 
@@ -37,8 +40,9 @@ impl Upkeep {
         node: NodeHandle,
         over: Receiver<()>,
     ) -> Self {
-        let (told, requests_in, renewed_at) = (BTreeMap::new(), 0, None);
-        Self { attachment, control, node, over, told, requests_in, renewed_at }
+        let (told, requests_in) = (BTreeMap::new(), 0);
+        let (looked_at, renewed_at) = (None, None);
+        Self { attachment, control, node, over, told, requests_in, looked_at, renewed_at }
     }
 
     /// Looks again and again until it is over.
@@ -56,6 +60,10 @@ impl Upkeep {
 
     fn step(&mut self) -> Result<(), RoutingError> {
         self.tell_contacts()?;
+        if self.looked_at.is_some_and(|at| at.elapsed() < LOOK) {
+            return Ok(());
+        }
+        self.looked_at = Some(Instant::now());
         let status = self.control.node(&self.attachment.id)?;
         let requests_in = status.counts.requests_in.iter().sum();
         if requests_in > self.requests_in {
