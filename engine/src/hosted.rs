@@ -4,8 +4,9 @@
 use std::ops::Deref;
 
 use kdht_core::{
-    Addressee, Command, CommandError, Config, Event, Home, Lent, Node, Note, Now, OperationId,
-    Outbox, Recall, Route, StreamCheck, StreamRequest, StreamServed, Verdict, VerifyJob,
+    Addressee, Answer, Command, CommandError, Config, Event, Home, Lent, Liveness, Node, Note, Now,
+    OperationId, Outbox, Peer, Recall, Route, StreamCheck, StreamRequest, StreamServed, Tiding,
+    Verdict, VerifyJob,
 };
 use kdht_wire::{Contact, Endpoint, Id, KeyRing};
 
@@ -224,9 +225,34 @@ impl Hosted {
         self.with(out, |node, out| node.proxied().handle_recalled(now, tickets, keys, out));
     }
 
-    /// As [`Node::sighted_by_proxy`].
-    pub fn sighted_by_proxy(&mut self, now: Now, contacts: &[Contact], out: &mut dyn Outbox) {
-        self.with(out, |node, out| node.proxied().sighted_by_proxy(now, contacts, out));
+    /// As [`Node::cede_table`].
+    pub fn cede_table(&mut self) -> Vec<Peer> {
+        self.node.proxied().cede_table()
+    }
+
+    /// As [`Node::set_known`].
+    pub fn set_known(&mut self, known: &[(Contact, Liveness)]) {
+        self.node.proxied().set_known(known);
+    }
+
+    /// As [`Node::learned_by_proxy`].
+    pub fn learned_by_proxy(&mut self, now: Now, contacts: &[Contact]) {
+        self.node.proxied().learned_by_proxy(now, contacts);
+    }
+
+    /// As [`Node::poll_tiding`].
+    pub fn poll_tiding(&mut self) -> Option<Tiding> {
+        self.node.proxied().poll_tiding()
+    }
+
+    /// As [`Node::reclaim_table`].
+    pub fn reclaim_table(
+        &mut self,
+        now: Now,
+        known: &[(Contact, Option<Answer>)],
+        out: &mut dyn Outbox,
+    ) {
+        self.with(out, |node, out| node.proxied().reclaim_table(now, known, out));
     }
 
     /// As [`Node::poll_event`].

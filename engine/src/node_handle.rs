@@ -121,6 +121,9 @@ impl NodeHandle {
     /// # Errors
     /// [`CallError`] if the node cannot be reached.
     pub fn members(&self) -> Result<Box<Members>, CallError> {
+        if let Some(members) = self.routing.members() {
+            return Ok(members);
+        }
         Ok(Members::join(self.ask_each(ShardRequest::Members)?))
     }
 

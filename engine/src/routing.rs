@@ -8,10 +8,11 @@
 mod attachment;
 mod errands;
 mod error;
+mod events;
 mod filter;
 mod link;
 mod router;
-mod sightings;
+mod table;
 mod upkeep;
 mod view;
 

@@ -105,8 +105,6 @@ pub struct Kernel {
     pub values_bytes: u32,
     /// One while it answers for keys that nothing is held under.
     pub filters_complete: u32,
-    /// Askers that the engine was not told of.
-    pub sighted_lost: u64,
 }
 
 /// What the shards of a node sent each other.

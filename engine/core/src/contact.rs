@@ -31,6 +31,19 @@ pub enum Liveness {
     Stale,
 }
 
+impl Liveness {
+    /// Its name, the same wherever a person reads it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unverified => "unverified",
+            Self::Good => "good",
+            Self::Doubtful => "doubtful",
+            Self::Stale => "stale",
+        }
+    }
+}
+
 /// One contact of the routing table: 68 bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer {

@@ -2,6 +2,7 @@
 
 use kdht_wire::{Endpoint, Flags, Id};
 
+use crate::ceded::Ceded;
 use crate::closest::{Closest, Hear};
 use crate::contacts::Contacts;
 use crate::sharding::Sharding;
@@ -12,6 +13,8 @@ pub(crate) struct Known<'a> {
     /// IPv4, IPv6.
     pub(crate) tables: &'a [Contacts; 2],
     pub(crate) sharding: Option<&'a Sharding>,
+    /// What is known of a table that the node's proxy keeps.
+    pub(crate) ceded: Option<&'a Ceded>,
     /// Most contacts of an answer.
     pub(crate) k: usize,
 }
@@ -58,6 +61,9 @@ impl Known<'_> {
 
     /// Tells the closest good contacts of one family without `but`, in any order.
     fn tell_closest(&self, family: usize, target: &Id, but: &Id, to: &mut impl Hear) {
+        if let Some(ceded) = self.ceded {
+            return ceded.replicas[family].tell_closest(target, self.k, but, to);
+        }
         let table = &self.tables[family];
         match self.sharding {
             None => table.tell_closest(target, self.k, but, to),

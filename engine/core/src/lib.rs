@@ -16,6 +16,7 @@ extern crate alloc;
 mod ask;
 mod ask_stream;
 mod bucket;
+mod ceded;
 mod cells;
 mod closest;
 mod collect;
@@ -73,6 +74,7 @@ pub mod wide;
 mod window;
 
 pub use bucket::{MEMBERS_MAX, REPLACEMENTS_MAX};
+pub use ceded::Tiding;
 pub use cells::{NEIGHBOURS_MAX, PRIVATE_FROM, PRIVATE_TO};
 pub use closest::Closest;
 pub use command::{

@@ -6,10 +6,11 @@ use alloc::collections::VecDeque;
 use kdht_store::{Memory, Storage, Usage};
 use kdht_wire::{Contact, Endpoint, Id, KeyRing, Message, Outline};
 
+use crate::ceded::Ceded;
 use crate::closest::Closest;
 use crate::command::{Command, CommandError, Event, OperationId};
 use crate::config::Config;
-use crate::contact::Peer;
+use crate::contact::{Liveness, Peer};
 use crate::contacts::Contacts;
 use crate::cookie::Cookies;
 use crate::counters::{Counters, Refusal};
@@ -26,6 +27,7 @@ use crate::parked::Parked;
 use crate::pending::{Requests, RoundTrips};
 use crate::proxy::Proxy;
 use crate::refresh::NEVER;
+use crate::replica::Replica;
 use crate::republish::Republish;
 use crate::rng::Rng;
 use crate::sharding::Sharding;
@@ -88,6 +90,8 @@ pub struct Node {
     pub(crate) frequent: Option<Box<Frequent>>,
     /// Nothing while nobody answers in its stead.
     pub(crate) proxy: Option<Box<Proxy>>,
+    /// Nothing while the tables are the node's own.
+    pub(crate) ceded: Option<Box<Ceded>>,
 }
 
 /// Signatures verified in the current second.
@@ -156,6 +160,7 @@ impl Node {
             handover: None,
             frequent: None,
             proxy: None,
+            ceded: None,
             config,
             rng,
         }
@@ -251,8 +256,12 @@ impl Node {
     }
 
     /// Enters the network through whichever of `bootstrap` answers, and tries again with
-    /// growing pauses until one does. Ends in [`Event::Joined`].
+    /// growing pauses until one does. Ends in [`Event::Joined`]. Nothing where a proxy keeps
+    /// the tables: it is the proxy that joins.
     pub fn join(&mut self, now: Now, bootstrap: &[Endpoint], out: &mut dyn Outbox) {
+        if self.ceded.is_some() {
+            return;
+        }
         self.join = Some(Box::new(Join::new(bootstrap, now.mono)));
         self.continue_join(now, out);
     }
@@ -327,7 +336,12 @@ impl Node {
     pub fn good_contacts(&self) -> impl Iterator<Item = Contact> {
         let some = |contacts: &Contacts| contacts.member_count().div_ceil(CONTACTS_KEPT).max(1);
         let members = self.tables.iter().flat_map(move |c| c.members().step_by(some(c)));
-        members.filter(Peer::is_good).map(|peer| peer.contact())
+        let members = members.filter(Peer::is_good).map(|peer| peer.contact());
+        // Every shard has a copy of them all.
+        let ceded = self.ceded.iter().filter(|_| self.config.shard == 0);
+        let ceded = ceded.flat_map(|ceded| ceded.replicas.iter().flat_map(Replica::iter));
+        let good = ceded.filter(|(_, liveness)| *liveness == Liveness::Good);
+        members.chain(good.map(|(contact, _)| contact))
     }
 
     /// Every member of both tables.
@@ -370,13 +384,17 @@ impl Node {
 
     /// The closest good contacts of one family, whichever shard owns them.
     pub(crate) fn closest_good(&self, family: usize, target: &Id, k: usize, but: &Id) -> Closest {
-        Known { tables: &self.tables, sharding: self.sharding.as_deref(), k }
-            .closest(family, target, but)
+        let (sharding, ceded) = (self.sharding.as_deref(), self.ceded.as_deref());
+        Known { tables: &self.tables, sharding, ceded, k }.closest(family, target, but)
     }
 
     /// The contacts that a lookup of `target` begins with.
     pub(crate) fn candidates(&self, target: &Id) -> Closest {
         let k = usize::from(self.config.k);
+        if let Some(ceded) = &self.ceded {
+            let of = |family: usize| ceded.replicas[family].candidates(target, k);
+            return of(0).merge(&of(1), target, k);
+        }
         let of = |family: usize| match &self.sharding {
             None => self.tables[family].candidates(target, k),
             Some(sharding) => sharding.candidates(family, &self.tables[family], target, k),

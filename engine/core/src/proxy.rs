@@ -4,7 +4,8 @@
 //! It is lent all values under a key, and may know which keys nothing is held under. So that
 //! it never tells what is no longer true, a STORE is acknowledged only when it was told: each
 //! such change comes out of [`Node::poll_recall`], and [`Node::handle_recalled`] lets the
-//! acknowledgement go. What it answered is not seen here; its owner tells whom it saw.
+//! acknowledgement go. What it answered is not seen here: it meets whom it answers itself
+//! ([`Node::cede_table`]).
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
@@ -12,9 +13,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use kdht_store::Storage;
-use kdht_wire::{
-    Contact, Durability, Emit, Fault, Filter, HEAD_LEN, Head, INLINE_VALUE_LEN_MAX, Id, Kind,
-};
+use kdht_wire::{Durability, Emit, Fault, Filter, HEAD_LEN, Head, INLINE_VALUE_LEN_MAX, Id, Kind};
 
 use crate::counters::Refusal;
 use crate::node::Node;
@@ -144,7 +143,8 @@ impl Node {
         self.proxy = Some(Box::new(Proxy::new(is_blind)));
     }
 
-    /// No proxy answers any more: whoever waits for it is answered.
+    /// No proxy answers any more: whoever waits for it is answered. Tables that were left to it
+    /// are reclaimed before.
     pub fn end_proxy(&mut self, now: Now, out: &mut dyn Outbox) {
         let Some(proxy) = self.proxy.take() else { return };
         for entry in proxy.entries.into_iter().flatten() {
@@ -208,19 +208,6 @@ impl Node {
         for ticket in tickets {
             if let Some(entry) = self.proxy.as_mut().and_then(|proxy| proxy.take(*ticket)) {
                 self.end_wait(now, entry, true, out);
-            }
-        }
-    }
-
-    /// The proxy answered others of our network, among them these nodes: none of them clients,
-    /// and each of them paid for the pings that it may get.
-    pub fn sighted_by_proxy(&mut self, now: Now, contacts: &[Contact], out: &mut dyn Outbox) {
-        self.heard(now);
-        for contact in contacts {
-            let endpoint = &contact.endpoint;
-            let is_other = contact.id != self.id && !self.is_own_endpoint(endpoint);
-            if is_other && endpoint.is_reachable() && self.has_family_of(endpoint) {
-                self.sighted(now, &contact.id, endpoint, out);
             }
         }
     }

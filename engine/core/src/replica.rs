@@ -138,6 +138,11 @@ impl Replica {
         &self.contacts
     }
 
+    /// Members in all, and how far each is to be believed, sorted by id.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Contact, Liveness)> {
+        self.contacts.iter().copied().zip(self.livenesses.iter().copied())
+    }
+
     /// How many of them may be told to others. O(members).
     pub(crate) fn good_count(&self) -> usize {
         self.livenesses.iter().filter(|liveness| **liveness == Liveness::Good).count()

@@ -411,7 +411,8 @@ impl Node {
         out: &mut dyn Outbox,
     ) {
         let k = usize::from(self.config.k);
-        let known = Known { tables: &self.tables, sharding: self.sharding.as_deref(), k };
+        let (sharding, ceded) = (self.sharding.as_deref(), self.ceded.as_deref());
+        let known = Known { tables: &self.tables, sharding, ceded, k };
         let mut replier =
             Replier { id: self.id, keys: &self.config.keys, counters: &mut self.counters };
         replier.reply(now, asked, kind, out, |emit, observed| {

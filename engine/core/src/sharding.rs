@@ -24,7 +24,7 @@ use crate::outbox::Outbox;
 use crate::replica::Replica;
 use crate::sharding::wide::Division;
 use crate::spread::{Home, Spread};
-use crate::table::{Change, Elsewhere};
+use crate::table::{Advice, Change, Elsewhere};
 use crate::time::{Nanos, Now};
 
 /// A contact that was handed to its owner is not handed again for so long, in seconds:
@@ -84,6 +84,16 @@ impl Sharding {
     /// The shard that writes about `id`, if it is not this one.
     fn foreign_owner(&self, id: &Id) -> Option<u8> {
         Some(self.owner(id)).filter(|owner| *owner != self.shard)
+    }
+
+    /// Every member that this shard was told of.
+    pub(crate) fn told(&self) -> impl Iterator<Item = (Contact, Liveness)> {
+        self.replicas.iter().flat_map(Replica::iter)
+    }
+
+    /// Forgets them all.
+    pub(crate) fn forget_told(&mut self) {
+        self.replicas.iter_mut().for_each(|replica| replica.retain(|_| false));
     }
 
     /// As [`Contacts::tell_closest`] of the whole table, as far as this shard knows it.
@@ -330,6 +340,10 @@ impl Node {
 
     /// Somebody sent us something, not in answer to a request.
     pub(crate) fn sighted(&mut self, now: Now, id: &Id, endpoint: &Endpoint, out: &mut dyn Outbox) {
+        if self.ceded.is_some() {
+            // The proxy saw it, too.
+            return;
+        }
         if let Some(sharding) = self.sharding.as_mut()
             && let Some(owner) = sharding.foreign_owner(id)
         {
@@ -369,6 +383,9 @@ impl Node {
 
     /// Somebody answered a request of this node.
     pub(crate) fn answered(&mut self, now: Now, id: &Id, endpoint: &Endpoint, answer: &Answer) {
+        if let Some(ceded) = &mut self.ceded {
+            return ceded.answered(Contact::new(*id, *endpoint), *answer, now.mono);
+        }
         if let Some(sharding) = self.sharding.as_mut()
             && let Some(owner) = sharding.foreign_owner(id)
         {
@@ -398,6 +415,9 @@ impl Node {
         sent: Nanos,
         out: &mut dyn Outbox,
     ) {
+        if let Some(ceded) = &mut self.ceded {
+            return ceded.failed(Contact::new(*id, *endpoint), sent);
+        }
         if let Some(sharding) = self.sharding.as_mut()
             && let Some(owner) = sharding.foreign_owner(id)
         {
@@ -409,6 +429,32 @@ impl Node {
         self.publish(id, endpoint);
         self.follow(now, advice, out);
         self.look_over_contacts_soon(now);
+    }
+
+    /// Takes in a contact that a proxy kept, with its answer if it gave one: where it is this
+    /// shard's.
+    pub(crate) fn take_in(
+        &mut self,
+        now: Now,
+        contact: &Contact,
+        answer: Option<&Answer>,
+        out: &mut dyn Outbox,
+    ) {
+        let (id, endpoint) = (&contact.id, &contact.endpoint);
+        if self.sharding.as_ref().is_some_and(|sharding| sharding.foreign_owner(id).is_some()) {
+            return;
+        }
+        self.learn_elsewhere(id, endpoint);
+        let table = self.table_of(endpoint);
+        let advice = match answer {
+            Some(answer) => {
+                table.answered(id, endpoint, answer, now.mono);
+                Advice::Rest
+            }
+            None => table.sighted(id, endpoint, now.mono),
+        };
+        self.publish(id, endpoint);
+        self.follow(now, advice, out);
     }
 
     /// A random id in each class of ids that is farther than the closest neighbour's, the

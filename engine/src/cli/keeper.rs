@@ -34,6 +34,8 @@ pub(crate) struct Keeper<'a> {
 /// Where news come from.
 pub(crate) struct News {
     pub(crate) join: Receiver<JoinNews>,
+    /// The same where the kernel module joins.
+    pub(crate) routed: Receiver<JoinNews>,
     pub(crate) signals: Receiver<i32>,
     pub(crate) tasks: Receiver<Asked>,
     /// How the node's own shell ended; never, where there is none.
@@ -111,15 +113,11 @@ impl Keeper<'_> {
                         break;
                     }
                 }
+                recv(news.routed) -> joined => if let Ok(joined) = joined {
+                    self.note_joining(joined);
+                },
                 recv(news.join) -> joined => match joined {
-                    Ok(JoinNews::Joined { contacts }) => {
-                        tracing::info!(contacts, "joined");
-                        let _ = self.joined.try_send(());
-                        self.save_contacts();
-                    }
-                    Ok(JoinNews::Failed { tried, retry_ms }) => {
-                        tracing::warn!(tried, retry_ms, "nobody answered; trying again");
-                    }
+                    Ok(joined) => self.note_joining(joined),
                     Err(_) => return Err(Failure::failed("the node's thread has ended")),
                 },
                 recv(save) -> _ => self.save_contacts(),
@@ -128,6 +126,19 @@ impl Keeper<'_> {
         notify(STOPPING);
         self.save_contacts();
         said
+    }
+
+    fn note_joining(&mut self, news: JoinNews) {
+        match news {
+            JoinNews::Joined { contacts } => {
+                tracing::info!(contacts, "joined");
+                let _ = self.joined.try_send(());
+                self.save_contacts();
+            }
+            JoinNews::Failed { tried, retry_ms } => {
+                tracing::warn!(tried, retry_ms, "nobody answered; trying again");
+            }
+        }
     }
 
     fn carry_out(&mut self, asked: Asked, leaving: &mut Option<Leaving>) -> Result<(), Failure> {

@@ -75,7 +75,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     let verifiers = start_verifiers(&runners)?;
     let attachment = launch.attachment();
     let (node, streams) = launch.start(&runners).map_err(Failure::failed)?;
-    let mut router = Router::new(attachment, node.clone());
+    let mut router = Router::new(attachment, node.clone(), bootstrap.clone());
     router.choose(settings.routing, &in_effect.tuning()).map_err(|error| {
         Failure::failed(format!("no kernel routing: {error}; or set `routing` to user or auto"))
     })?;
@@ -98,7 +98,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     };
     let read_settings = &read_settings;
     let mut keeper = Keeper { node, in_effect, read_settings, log, state, router, joined };
-    let done = keeper.keep(&News { join, signals, tasks, shell });
+    let routed = keeper.router.news();
+    let done = keeper.keep(&News { join, routed, signals, tasks, shell });
     terminal.restore();
     drop(keeper);
     drop(streams);

@@ -1,7 +1,9 @@
 //! What the threads that speak to the module want of a node.
 
+use std::sync::Arc;
+
 use crossbeam_channel::Sender;
-use kdht_core::{Lent, Nanos};
+use kdht_core::{Answer, Lent, Liveness, Nanos, Peer};
 use kdht_wire::{Contact, Id};
 
 use super::NodeHandle;
@@ -53,14 +55,31 @@ impl NodeHandle {
         ask(shard, |sender| ProxyRequest::Lend(*key, sender))
     }
 
-    /// The proxy answered others, among them these nodes.
-    pub(crate) fn sighted(&self, contacts: Vec<Contact>) -> Result<(), CallError> {
-        let mut contacts = Some(contacts);
-        // The first hands each to the shard that owns it.
-        self.shards.iter().try_for_each(|shard| {
-            let contacts = contacts.take().unwrap_or_default();
-            shard.post(ShardRequest::Proxied(ProxyRequest::Sighted(contacts)))
-        })
+    /// Leaves the tables to the proxy, and tells who stood in them.
+    pub(crate) fn cede_table(&self) -> Result<Vec<Peer>, CallError> {
+        let each = self.ask_each(|sender| ShardRequest::Proxied(ProxyRequest::Cede(sender)))?;
+        Ok(each.into_iter().flatten().collect())
+    }
+
+    /// These stand in the proxy's tables.
+    pub(crate) fn set_known(&self, known: Arc<[(Contact, Liveness)]>) -> Result<(), CallError> {
+        let request = || ShardRequest::Proxied(ProxyRequest::Known(known.clone()));
+        self.shards.iter().try_for_each(|shard| shard.post(request()))
+    }
+
+    /// These answered the proxy for the first time.
+    pub(crate) fn learned(&self, contacts: Arc<[Contact]>) -> Result<(), CallError> {
+        let request = || ShardRequest::Proxied(ProxyRequest::Learned(contacts.clone()));
+        self.shards.iter().try_for_each(|shard| shard.post(request()))
+    }
+
+    /// Keeps the tables again, from these contacts on.
+    pub(crate) fn reclaim_table(
+        &self,
+        known: &Arc<[(Contact, Option<Answer>)]>,
+    ) -> Result<(), CallError> {
+        let request = |sender| ShardRequest::Proxied(ProxyRequest::Reclaim(known.clone(), sender));
+        self.ask_each(request).map(drop)
     }
 
     /// Waits until each shard has served all that it had taken in.

@@ -7,6 +7,7 @@ use kdht_kmod::{Control, ControlError, Settings};
 use kdht_wire::Id;
 
 use super::RoutingError;
+use super::table::rules_of;
 use crate::io::SharedFd;
 use crate::shard::Tuning;
 
@@ -55,6 +56,8 @@ impl Attachment {
             k: Some(self.config.k),
             value_len_max: Some(self.config.store.value_len_max),
             cookie_secret: Some(self.cookie_secret),
+            routing: Some(true),
+            rules: Some(rules_of(&self.config)),
             ..settings_of(tuning)
         };
         control.set(&self.id, &settings)

@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
+use kdht_core::{Nanos, Tiding};
 use kdht_kmod::{Control, ControlError};
 use kdht_wire::Id;
 
 use super::link::Errand;
+use super::table::told_of;
+use crate::io::Moment;
 use crate::node_handle::NodeHandle;
 
 /// How long a key's values are lent: whoever is asked for no more makes room.
@@ -43,7 +46,7 @@ impl Errands {
 
     /// Does errands until their end.
     pub(super) fn run(mut self) {
-        let (mut recalls, mut wanted) = (Vec::new(), Vec::new());
+        let (mut recalls, mut wanted, mut tidings) = (Vec::new(), Vec::new(), Vec::new());
         loop {
             let first = match self.waiting.recv_timeout(self.pause()) {
                 Ok(first) => Some(first),
@@ -54,6 +57,7 @@ impl Errands {
                 match errand {
                     Errand::Recall(shard, recall) => recalls.push((shard, recall)),
                     Errand::Lend(key) => wanted.push(key),
+                    Errand::Tell(tiding) => tidings.push(tiding),
                     Errand::End => return,
                 }
             }
@@ -62,6 +66,8 @@ impl Errands {
             for key in wanted.drain(..) {
                 self.lend(key);
             }
+            self.tell(&tidings);
+            tidings.clear();
             self.end_leases();
         }
     }
@@ -126,6 +132,21 @@ impl Errands {
             if self.take_back(&[key]).is_ok() {
                 let _ = self.node.no_longer_lent(&key);
             }
+        }
+    }
+
+    /// Tells the module what came of the engine's requests.
+    fn tell(&self, tidings: &[Tiding]) {
+        let (seen, failed) = told_of(tidings, Nanos(Moment::now().monotonic_ns));
+        let mut told = Ok(());
+        if !seen.is_empty() {
+            told = told.and(self.control.seen(&self.id, &seen));
+        }
+        if !failed.is_empty() {
+            told = told.and(self.control.failed(&self.id, &failed));
+        }
+        if let Err(error) = unless_gone(told) {
+            tracing::debug!(%error, "kdht.ko was not told what came of requests");
         }
     }
 

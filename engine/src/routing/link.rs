@@ -1,7 +1,7 @@
 //! What a shard wants of the threads that speak to the module.
 
 use crossbeam_channel::Sender;
-use kdht_core::Recall;
+use kdht_core::{Recall, Tiding};
 use kdht_wire::Id;
 
 /// Errands that wait at most; what is lost is refused as `busy`, or asked for again.
@@ -14,6 +14,8 @@ pub(crate) enum Errand {
     Recall(u8, Recall),
     /// Lend it the values under this key.
     Lend(Id),
+    /// Tell it what came of a request.
+    Tell(Tiding),
     /// Nobody hands in anything any more.
     End,
 }
@@ -28,6 +30,10 @@ pub struct ProxyLink {
 impl ProxyLink {
     pub(crate) fn recall(&self, recall: Recall) {
         let _ = self.errands.try_send(Errand::Recall(self.shard, recall));
+    }
+
+    pub(crate) fn tell(&self, tiding: Tiding) {
+        let _ = self.errands.try_send(Errand::Tell(tiding));
     }
 
     pub(crate) fn lend(&self, key: Id) {

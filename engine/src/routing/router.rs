@@ -1,17 +1,26 @@
 //! Giving a node's sockets to the module, and taking them back.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use kdht_core::Nanos;
 use kdht_kmod::{Control, Settings};
+use kdht_wire::Endpoint;
 
 use super::attachment::settings_of;
 use super::errands::Errands;
 use super::link::{ERRANDS_MAX, Errand};
+use super::table::{reclaimed, seeds, seen_of};
 use super::upkeep::Upkeep;
-use super::{Attachment, Routing, RoutingChoice, RoutingError, sightings};
+use super::{Attachment, Routing, RoutingChoice, RoutingError, events};
+use crate::io::Moment;
 use crate::node_handle::NodeHandle;
-use crate::shard::Tuning;
+use crate::shard::{JoinNews, Tuning};
+
+/// News of joining that wait at most.
+const JOIN_NEWS_MAX: usize = 16;
 
 /// Decides who routes for one node. Dropping it leaves the node to the engine.
 #[derive(Debug)]
@@ -19,7 +28,13 @@ pub struct Router {
     attachment: Attachment,
     node: NodeHandle,
     live: Option<Live>,
+    /// Where to enter the network.
+    bootstrap: Vec<Endpoint>,
+    /// How the module's joining goes.
+    joined: (Sender<JoinNews>, Receiver<JoinNews>),
     is_listening: bool,
+    /// Something happened to the module's table.
+    is_news: Arc<AtomicBool>,
 }
 
 /// The module routes.
@@ -35,8 +50,15 @@ struct Live {
 impl Router {
     /// The engine routes, as yet.
     #[must_use]
-    pub fn new(attachment: Attachment, node: NodeHandle) -> Self {
-        Self { attachment, node, live: None, is_listening: false }
+    pub fn new(attachment: Attachment, node: NodeHandle, bootstrap: Vec<Endpoint>) -> Self {
+        let (joined, is_news) = (bounded(JOIN_NEWS_MAX), Arc::default());
+        Self { attachment, node, live: None, bootstrap, joined, is_listening: false, is_news }
+    }
+
+    /// How joining goes where the module joins.
+    #[must_use]
+    pub fn news(&self) -> Receiver<JoinNews> {
+        self.joined.1.clone()
     }
 
     /// Who routes.
@@ -69,7 +91,7 @@ impl Router {
     /// [`RoutingError`]; the module does not route then.
     pub fn switch(&mut self, to: Routing, tuning: &Tuning) -> Result<(), RoutingError> {
         match to {
-            Routing::User => self.end(),
+            Routing::User => self.end(false),
             Routing::Kernel if self.live.is_some() => Ok(()),
             Routing::Kernel => {
                 self.attachment.check()?;
@@ -77,8 +99,7 @@ impl Router {
                 let (errands, waiting) = bounded(ERRANDS_MAX);
                 // From here on nothing is acknowledged that the module should know first.
                 self.node.begin_proxy(&errands)?;
-                let begun = self.begin(&control, tuning, waiting);
-                match begun {
+                match self.begin(&control, tuning, waiting) {
                     Ok((over, threads)) => {
                         self.live = Some(Live { control, errands, over, threads });
                         tracing::info!(sockets = self.attachment.sockets.len(), "kernel routing");
@@ -86,6 +107,8 @@ impl Router {
                     }
                     Err(error) => {
                         // As far as it came.
+                        let entries = control.table(&self.attachment.id).unwrap_or_default();
+                        self.node.reclaim_table(&reclaimed(&entries).into())?;
                         let _ = control.detach(&self.attachment.id, None);
                         self.node.routing().end();
                         self.node.end_proxy()?;
@@ -100,19 +123,22 @@ impl Router {
         &mut self,
         control: &Control,
         tuning: &Tuning,
-        waiting: crossbeam_channel::Receiver<Errand>,
+        waiting: Receiver<Errand>,
     ) -> Result<(Sender<()>, [JoinHandle<()>; 2]), RoutingError> {
         let id = self.attachment.id;
         self.attachment.attach(control, tuning)?;
         if !self.is_listening {
-            sightings::begin(control, id, self.node.clone())?;
+            let (node, news) = (self.node.clone(), self.joined.0.clone());
+            events::begin(control, id, node, news, self.is_news.clone())?;
             self.is_listening = true;
         }
+        let members = self.node.cede_table()?;
+        control.seen(&id, &seen_of(&members, Nanos(Moment::now().monotonic_ns)))?;
         self.node.routing().begin(Control::open()?, id);
         let (over, is_over) = bounded(0);
-        let attachment = self.attachment.clone();
-        let mut upkeep = Upkeep::new(attachment, Control::open()?, self.node.clone(), is_over);
-        upkeep.tell_contacts()?;
+        let (attachment, node) = (self.attachment.clone(), self.node.clone());
+        let upkeep = Upkeep::new(attachment, Control::open()?, node, is_over, self.is_news.clone());
+        upkeep.copy_table()?;
         let errands = Errands::new(id, Control::open()?, self.node.clone(), waiting);
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
             let thread = std::thread::Builder::new().name(name.into()).spawn(work);
@@ -123,7 +149,19 @@ impl Router {
             spawn("kdht-upkeep", Box::new(move || upkeep.run()))?,
         ];
         control.set(&id, &Settings { answer: Some(true), ..Settings::default() })?;
+        control.join(&id, &seeds(&self.bootstrap, &members))?;
         Ok((over, threads))
+    }
+
+    /// Lets the engine keep the contacts again, those that the module has.
+    fn reclaim(&self, control: &Control) -> Result<(), RoutingError> {
+        let entries = control.table(&self.attachment.id).unwrap_or_default();
+        self.node.reclaim_table(&reclaimed(&entries).into())?;
+        if entries.is_empty() && !self.bootstrap.is_empty() {
+            // The module had not entered the network yet.
+            self.node.join(self.bootstrap.clone())?;
+        }
+        Ok(())
     }
 
     /// Tells the module, too, what a running node works by from now on.
@@ -137,13 +175,15 @@ impl Router {
         Ok(())
     }
 
-    fn end(&mut self) -> Result<(), RoutingError> {
+    /// Ends kernel routing; where the node `is_over`, too, nobody needs its contacts.
+    fn end(&mut self, is_over: bool) -> Result<(), RoutingError> {
         let Some(Live { control, errands, over, threads }) = self.live.take() else {
             return Ok(());
         };
         let id = &self.attachment.id;
         // While it passes all on, what it counted is read.
         let silent = control.set(id, &Settings { answer: Some(false), ..Settings::default() });
+        let reclaimed = if is_over { Ok(()) } else { self.reclaim(&control) };
         self.node.routing().end();
         let detached = control.detach(id, None);
         drop(over);
@@ -155,13 +195,13 @@ impl Router {
         self.node.end_proxy()?;
         tracing::info!("routing in the engine");
         silent.and(detached)?;
-        Ok(())
+        reclaimed
     }
 }
 
 impl Drop for Router {
     fn drop(&mut self) {
-        if let Err(error) = self.end() {
+        if let Err(error) = self.end(true) {
             tracing::warn!(%error, "the module was not told that the node ends");
         }
     }

@@ -1,19 +1,20 @@
-//! The thread that keeps what the module knows up to date.
+//! The thread that keeps what the module and the engine know of each other up to date.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
-use kdht_kmod::{Control, FilterState};
-use kdht_wire::{Contact, Endpoint, Id};
+use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
+use kdht_kmod::{Control, Fill, FilterState};
 
+use super::table::known_of;
 use super::{Attachment, RoutingError, filter};
 use crate::node_handle::NodeHandle;
 
-/// Between two looks at the contacts.
+/// Between two looks.
 const STEP: Duration = Duration::from_millis(250);
-/// Between two looks at the module.
-const LOOK: Duration = Duration::from_secs(1);
+/// How old the engine's copy of the table may get while nothing is told of it.
+const COPY_AGE_MAX: Duration = Duration::from_secs(10);
 /// How long a generation of the filter lasts: keys that are gone leave with the one after.
 const GENERATION: Duration = Duration::from_secs(60);
 /// How long one lasts that proves nothing.
@@ -26,10 +27,10 @@ pub(super) struct Upkeep {
     pub(super) node: NodeHandle,
     /// Closes when it is over.
     pub(super) over: Receiver<()>,
-    /// Whom others are told of: whether by IPv4, the id, and where.
-    told: BTreeMap<(bool, Id), Endpoint>,
-    requests_in: u64,
-    looked_at: Option<Instant>,
+    /// Something happened to the module's table.
+    pub(super) is_news: Arc<AtomicBool>,
+    /// How the table was when it was copied last, and when that was.
+    copied: Option<([Fill; 2], Instant)>,
     renewed_at: Option<Instant>,
 }
 
@@ -39,10 +40,9 @@ impl Upkeep {
         control: Control,
         node: NodeHandle,
         over: Receiver<()>,
+        is_news: Arc<AtomicBool>,
     ) -> Self {
-        let (told, requests_in) = (BTreeMap::new(), 0);
-        let (looked_at, renewed_at) = (None, None);
-        Self { attachment, control, node, over, told, requests_in, looked_at, renewed_at }
+        Self { attachment, control, node, over, is_news, copied: None, renewed_at: None }
     }
 
     /// Looks again and again until it is over.
@@ -59,16 +59,13 @@ impl Upkeep {
     }
 
     fn step(&mut self) -> Result<(), RoutingError> {
-        self.tell_contacts()?;
-        if self.looked_at.is_some_and(|at| at.elapsed() < LOOK) {
-            return Ok(());
-        }
-        self.looked_at = Some(Instant::now());
         let status = self.control.node(&self.attachment.id)?;
-        let requests_in = status.counts.requests_in.iter().sum();
-        if requests_in > self.requests_in {
-            self.requests_in = requests_in;
-            self.node.sighted(Vec::new())?;
+        let is_news = self.is_news.swap(false, Ordering::AcqRel);
+        let is_current =
+            |(fill, at): &([Fill; 2], Instant)| *fill == status.fill && at.elapsed() < COPY_AGE_MAX;
+        if is_news || !self.copied.as_ref().is_some_and(is_current) {
+            self.copy_table()?;
+            self.copied = Some((status.fill, Instant::now()));
         }
         let age = match status.filter {
             FilterState::Incomplete => GENERATION_MIN,
@@ -76,33 +73,17 @@ impl Upkeep {
         };
         if self.renewed_at.is_none_or(|at| at.elapsed() >= age) {
             let over = self.over.clone();
-            // Closed and empty, or still open.
-            let is_over =
-                || matches!(over.try_recv(), Err(crossbeam_channel::TryRecvError::Disconnected));
+            let is_over = || matches!(over.try_recv(), Err(TryRecvError::Disconnected));
             filter::renew(&self.attachment, &self.control, &self.node, &is_over)?;
             self.renewed_at = Some(Instant::now());
         }
         Ok(())
     }
 
-    /// Lets others be told of the contacts that the engine would tell of.
-    pub(super) fn tell_contacts(&mut self) -> Result<(), RoutingError> {
-        let id = &self.attachment.id;
-        let good = self.node.contacts()?;
-        let place = |contact: &Contact| (contact.endpoint.is_v4(), contact.id);
-        let known: BTreeMap<_, Endpoint> =
-            good.iter().map(|contact| (place(contact), contact.endpoint)).collect();
-        let gone: Vec<_> =
-            self.told.keys().filter(|told| !known.contains_key(*told)).copied().collect();
-        for gone in gone {
-            if let Some(endpoint) = self.told.remove(&gone) {
-                self.control.remove_contact(id, &Contact::new(gone.1, endpoint))?;
-            }
-        }
-        let is_new = |contact: &Contact| self.told.get(&place(contact)) != Some(&contact.endpoint);
-        let new: Vec<Contact> = good.into_iter().filter(is_new).collect();
-        self.control.add_contacts(id, &new)?;
-        self.told = known;
+    /// Lets the engine know who stands in the module's table.
+    pub(super) fn copy_table(&self) -> Result<(), RoutingError> {
+        let entries = self.control.table(&self.attachment.id)?;
+        self.node.set_known(known_of(&entries).into())?;
         Ok(())
     }
 }

@@ -3,11 +3,12 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kdht_core::Refusal;
-use kdht_kmod::{Control, Counts, FilterState, NodeStatus};
+use kdht_kmod::{Control, Counts, Fill, FilterState, NodeStatus};
 use kdht_wire::{Id, Kind};
 
 use super::Routing;
-use crate::status::{Kernel, Status};
+use super::table::members_of;
+use crate::status::{Kernel, Members, RefusedContacts, Status, TableFill, Tables};
 
 /// What the module tells of a node, while it routes and after.
 #[derive(Debug, Default)]
@@ -36,6 +37,14 @@ impl RoutingView {
         seen.live = None;
     }
 
+    /// The members of the module's tables, if it routes.
+    pub(crate) fn members(&self) -> Option<Box<Members>> {
+        let seen = self.seen();
+        let (control, id) = seen.live.as_ref()?;
+        let entries = control.table(id).ok()?;
+        Some(members_of(id.to_string(), &entries))
+    }
+
     /// Adds to a node's status what was answered in its stead.
     pub(crate) fn add_to(&self, status: &mut Status) {
         let seen = self.seen();
@@ -45,11 +54,11 @@ impl RoutingView {
         }
         if let Some(node) = seen.read() {
             add(&mut counts, &node.counts);
+            status.table = Tables { v4: fill_of(&node.fill[0]), v6: fill_of(&node.fill[1]) };
             status.kernel = Kernel {
                 sockets: node.sockets,
                 values_bytes: node.values_bytes,
                 filters_complete: u32::from(node.filter == FilterState::Complete),
-                sighted_lost: node.sighted_lost,
                 ..Kernel::default()
             };
         }
@@ -58,11 +67,18 @@ impl RoutingView {
         status.kernel.datagrams_out = counts.datagrams_out;
         status.kernel.bytes_out = counts.bytes_out;
         status.kernel.passed = counts.passed;
+        status.timeouts += counts.timeouts;
+        status.contacts_unreachable += counts.contacts_unreachable;
+        status.outages += counts.outages;
+        status.failures_forgiven += counts.failures_forgiven;
+        status.maintenance.refreshes += counts.refreshes;
         let kinds = || Kind::ALL.iter().map(|kind| kind.name());
         let reasons = Refusal::NAMED.iter().map(|(_, name)| *name);
         for (sums, names, numbers) in [
             (&mut status.messages.requests_in, kinds().collect(), &counts.requests_in),
             (&mut status.messages.replies_out, kinds().collect(), &counts.replies_out),
+            (&mut status.messages.requests_out, kinds().collect(), &counts.requests_out),
+            (&mut status.messages.replies_in, kinds().collect(), &counts.replies_in),
             (&mut status.refusals, reasons.collect::<Vec<_>>(), &counts.refused),
         ] {
             for (name, number) in names.into_iter().zip(numbers) {
@@ -86,18 +102,45 @@ impl Seen {
 }
 
 fn add(sum: &mut Counts, other: &Counts) {
-    let Counts { datagrams_in, bytes_in, datagrams_out, bytes_out, passed, .. } = other;
-    sum.datagrams_in += datagrams_in;
-    sum.bytes_in += bytes_in;
-    sum.datagrams_out += datagrams_out;
-    sum.bytes_out += bytes_out;
-    sum.passed += passed;
+    for (sum, other) in [
+        (&mut sum.datagrams_in, other.datagrams_in),
+        (&mut sum.bytes_in, other.bytes_in),
+        (&mut sum.datagrams_out, other.datagrams_out),
+        (&mut sum.bytes_out, other.bytes_out),
+        (&mut sum.passed, other.passed),
+        (&mut sum.timeouts, other.timeouts),
+        (&mut sum.contacts_unreachable, other.contacts_unreachable),
+        (&mut sum.outages, other.outages),
+        (&mut sum.failures_forgiven, other.failures_forgiven),
+        (&mut sum.refreshes, other.refreshes),
+    ] {
+        *sum = sum.saturating_add(other);
+    }
     for (sums, others) in [
         (&mut sum.requests_in, &other.requests_in),
         (&mut sum.replies_out, &other.replies_out),
         (&mut sum.refused, &other.refused),
+        (&mut sum.requests_out, &other.requests_out),
+        (&mut sum.replies_in, &other.replies_in),
     ] {
         sums.resize(sums.len().max(others.len()), 0);
         sums.iter_mut().zip(others).for_each(|(sum, other)| *sum += other);
+    }
+}
+
+fn fill_of(fill: &Fill) -> TableFill {
+    let size = |count: u32| count as usize;
+    TableFill {
+        buckets: size(fill.buckets),
+        good: size(fill.good),
+        unverified: size(fill.unverified),
+        doubtful: size(fill.doubtful),
+        stale: size(fill.stale),
+        replacements: size(fill.replacements),
+        refused: RefusedContacts {
+            bucket_group: fill.refused_bucket_group,
+            table_group: fill.refused_table_group,
+            full: fill.refused_full,
+        },
     }
 }

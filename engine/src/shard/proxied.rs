@@ -1,8 +1,10 @@
 //! What a shard has to do with a proxy that answers in its stead, and with the threads of
 //! [`crate::routing`] that speak to it.
 
+use std::sync::Arc;
+
 use crossbeam_channel::Sender;
-use kdht_core::{Lent, Nanos, Now};
+use kdht_core::{Answer, Lent, Liveness, Nanos, Now, Peer};
 use kdht_wire::{Contact, Id};
 
 use super::Shard;
@@ -20,8 +22,14 @@ pub enum ProxyRequest {
     Recalled(Vec<u64>, Vec<Id>),
     /// Lend it what is held under this key.
     Lend(Id, Sender<Option<Lent>>),
-    /// It answered others, among them these nodes.
-    Sighted(Vec<Contact>),
+    /// Leave it the tables, and tell who stood in them.
+    Cede(Sender<Vec<Peer>>),
+    /// These stand in its tables.
+    Known(Arc<[(Contact, Liveness)]>),
+    /// These answered it for the first time.
+    Learned(Arc<[Contact]>),
+    /// Keep the tables again, from these contacts on; say that this is so.
+    Reclaim(Arc<[(Contact, Option<Answer>)]>, Sender<()>),
     /// Say when all was served that was taken in by now.
     Settle(Sender<()>),
     /// Since when does the first STORE wait for its signature?
@@ -49,8 +57,14 @@ impl<D: Datapath> Shard<D> {
             ProxyRequest::Lend(key, asker) => {
                 let _ = asker.try_send(self.node.lend(now, &key));
             }
-            ProxyRequest::Sighted(contacts) => {
-                self.node.sighted_by_proxy(now, &contacts, self.datapath.outbox());
+            ProxyRequest::Cede(asker) => {
+                let _ = asker.try_send(self.node.cede_table());
+            }
+            ProxyRequest::Known(known) => self.node.set_known(&known),
+            ProxyRequest::Learned(contacts) => self.node.learned_by_proxy(now, &contacts),
+            ProxyRequest::Reclaim(known, asker) => {
+                self.node.reclaim_table(now, &known, self.datapath.outbox());
+                let _ = asker.try_send(());
             }
             ProxyRequest::Settle(asker) => self.settling.push(asker),
             ProxyRequest::ParkedSince(asker) => {
@@ -73,6 +87,9 @@ impl<D: Datapath> Shard<D> {
         }
         while let Some(key) = self.node.poll_wanted() {
             link.lend(key);
+        }
+        while let Some(tiding) = self.node.poll_tiding() {
+            link.tell(tiding);
         }
     }
 

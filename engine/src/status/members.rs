@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use kdht_core::{Liveness, Node, Now};
+use kdht_core::{Node, Now};
 use serde::{Deserialize, Serialize};
 
 /// Members that one reading names at most.
@@ -46,7 +46,7 @@ impl Members {
             depth: node.bucket_depth(&peer),
             id: peer.id.to_string(),
             endpoint: peer.endpoint.socket_addr(),
-            liveness: name_of(peer.liveness()).to_owned(),
+            liveness: peer.liveness().name().to_owned(),
             rtt_us: Some(peer.rtt_us).filter(|rtt_us| *rtt_us > 0),
             silent_s: now.mono.seconds().saturating_sub(peer.seen_s),
             failures: peer.failures,
@@ -71,14 +71,5 @@ impl Members {
         all.members.sort();
         all.members.truncate(MEMBERS_MAX);
         all
-    }
-}
-
-fn name_of(liveness: Liveness) -> &'static str {
-    match liveness {
-        Liveness::Unverified => "unverified",
-        Liveness::Good => "good",
-        Liveness::Doubtful => "doubtful",
-        Liveness::Stale => "stale",
     }
 }

@@ -136,7 +136,6 @@ pub const METRICS: &[Metric] = metrics![
     "kernel.sockets", "kdht_kernel_attached_sockets", Gauge, "sockets", [], "Sockets that the kernel module is attached to";
     "kernel.values_bytes", "kdht_kernel_values_bytes", Gauge, "bytes", [], "Bytes of values that the kernel module may answer with";
     "kernel.filters_complete", "kdht_kernel_complete_filters", Gauge, "filters", [], "One while the kernel module answers for keys that nothing is held under";
-    "kernel.sighted_lost", "kdht_kernel_untold_askers", Counter, "askers", [], "Askers that the kernel module did not tell the engine of, for want of room";
 ];
 
 impl Metric {

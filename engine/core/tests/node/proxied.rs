@@ -4,13 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use kdht_core::{
-    Command, Config, Event, Nanos, Outcome, Recall, Refusal, Rng, StreamCheck, StreamRequest,
-    StreamServed, ThrottleConfig, Value, ValuePublisher,
+    Answer, Command, Config, Event, Liveness, Nanos, Outcome, Recall, Refusal, Rng, StreamCheck,
+    StreamRequest, StreamServed, ThrottleConfig, Tiding, Value, ValuePublisher,
 };
-use kdht_wire::{Body, Endpoint, Fault, Filter, Flags, Id, KeyRing, Kind, Message, Publisher};
+use kdht_wire::{
+    Body, Contact, Endpoint, Fault, Filter, Flags, Id, KeyRing, Kind, Message, Publisher,
+};
 use kdht_wire::{DATAGRAM_LEN_MAX, HEAD_LEN, Record, ReplyBody};
 
-use crate::common::{Datagram, Request, Solo, address, endpoint, rng};
+use crate::common::{Datagram, Reply, Request, Solo, address, endpoint, is_reply, rng};
 
 const CLIENT_ID: Id = Id([0xc1; 20]);
 
@@ -328,14 +330,90 @@ fn a_key_is_wanted_when_it_is_asked_for_a_second_time_and_not_lent() {
     assert_eq!(solo.node.lend(solo.now, &Id([8; 20])), None, "there is nothing to lend");
 }
 
+/// Ids in a FIND_NODE reply, sorted.
+fn told(solo: &mut Solo, target: Id) -> Vec<Id> {
+    let cookie = solo.cookie(&client());
+    let find =
+        Request { flags: Flags::CLIENT, cookie, ..Request::new(Kind::FindNode, target, CLIENT_ID) };
+    let sent = solo.hand(&client(), &find.bytes());
+    let Body::Contacts { contacts, .. } = Message::parse(&sent[0].bytes).unwrap().body else {
+        panic!("{sent:?}")
+    };
+    let mut ids: Vec<Id> = contacts.iter().map(|contact| contact.id).collect();
+    ids.sort_unstable();
+    ids
+}
+
 #[test]
-fn whom_a_proxy_answered_is_pinged_as_if_the_node_had() {
-    let mut solo = solo(7);
+fn a_node_whose_proxy_keeps_the_table_tells_of_those_in_it_and_pings_nobody() {
+    let (mut solo, known) = Solo::with_contacts(8, Config::default(), 12);
+    let mut ids: Vec<Id> = known.iter().map(|contact| contact.id).collect();
+    ids.sort_unstable();
     solo.node.begin_proxy(false);
-    let own = kdht_wire::Contact::new(solo.node.id(), address(3));
-    let other = kdht_wire::Contact::new(Id([5; 20]), address(4));
-    solo.node.sighted_by_proxy(solo.now, &[own, other], &mut solo.tray);
-    let sent = solo.wait_ms(0);
-    let to: Vec<Endpoint> = sent.iter().map(|datagram| datagram.to).collect();
-    assert_eq!(to, [address(4)]);
+    assert_eq!(solo.node.cede_table().len(), 12);
+    // At first whom it knew itself.
+    assert_eq!(told(&mut solo, Id([3; 20])), ids);
+    let good = &known[..5];
+    let mut standing: Vec<_> = good.iter().map(|contact| (*contact, Liveness::Good)).collect();
+    standing.push((known[7], Liveness::Doubtful));
+    solo.node.set_known(&standing);
+    let mut wanted: Vec<Id> = good.iter().map(|contact| contact.id).collect();
+    wanted.sort_unstable();
+    assert_eq!(told(&mut solo, Id([3; 20])), wanted);
+    assert_eq!(solo.node.good_contacts().count(), 5);
+    assert_eq!(solo.node.members().count(), 0);
+    // A stranger who asks is the proxy's to meet.
+    let stranger = Contact::new(Id([0x77; 20]), address(90));
+    let sent = solo.hand(&stranger.endpoint, &Request::hello(stranger.id).bytes());
+    assert!(sent.iter().all(|datagram| is_reply(&datagram.bytes)), "{sent:?}");
+    assert!(solo.wait_ms(4_000_000).is_empty(), "nothing is refreshed");
+}
+
+#[test]
+fn what_came_of_a_node_s_requests_is_told_to_the_proxy_that_keeps_its_table() {
+    let (mut solo, known) = Solo::with_contacts(9, Config::default(), 3);
+    solo.node.begin_proxy(false);
+    solo.node.cede_table();
+    let command = Command::FindNode { target: Id([9; 20]) };
+    solo.node.begin(solo.now, command, &mut solo.tray).unwrap();
+    let asked = solo.wait_ms(20);
+    let answers: Vec<&Datagram> =
+        asked.iter().filter(|datagram| !is_reply(&datagram.bytes)).collect();
+    assert_eq!(answers.len(), 3, "it begins with those that the proxy has");
+    let by = known.iter().find(|contact| contact.endpoint == answers[0].to).unwrap();
+    let reply = Reply { cookie: 99, ..Reply::default() };
+    solo.hand(&by.endpoint, &reply.bytes(&answers[0].bytes, by.id, endpoint("9.9.9.9:9")));
+    match solo.node.poll_tiding() {
+        Some(Tiding::Answered { contact, answer, at }) => {
+            assert_eq!((contact.id, contact.endpoint), (by.id, by.endpoint));
+            assert_eq!((answer.cookie, answer.rtt_us, at), (99, 20_000, solo.now.mono));
+        }
+        other => panic!("{other:?}"),
+    }
+    let sent = Nanos(solo.now.mono.0 - 20_000_000);
+    solo.wait_ms(10_000);
+    let mut failed = 0;
+    while let Some(tiding) = solo.node.poll_tiding() {
+        assert!(matches!(tiding, Tiding::Failed { sent: at, .. } if at == sent), "{tiding:?}");
+        failed += 1;
+    }
+    assert_eq!(failed, 2);
+}
+
+#[test]
+fn a_table_that_is_reclaimed_begins_with_the_proxy_s_contacts() {
+    let (mut solo, known) = Solo::with_contacts(10, Config::default(), 10);
+    solo.node.begin_proxy(false);
+    solo.node.cede_table();
+    let answer = Some(Answer { rtt_us: 500, cookie: 7 });
+    let entries: Vec<_> =
+        known.iter().enumerate().map(|(at, it)| (*it, answer.filter(|_| at < 6))).collect();
+    solo.node.reclaim_table(solo.now, &entries, &mut solo.tray);
+    let pinged = solo.wait_ms(0).len();
+    assert_eq!(pinged, 4, "whoever had not answered is asked");
+    let mut wanted: Vec<Id> = known[..6].iter().map(|contact| contact.id).collect();
+    wanted.sort_unstable();
+    assert_eq!(told(&mut solo, Id([3; 20])), wanted);
+    assert_eq!(solo.node.members().count(), 10);
+    assert_eq!(solo.node.fill()[0].unverified, 4);
 }
