@@ -2,7 +2,9 @@
 //! node has a copy of it, to begin lookups with and to tell others from, and tells what came
 //! of its own requests.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use kdht_wire::Contact;
 
@@ -70,8 +72,8 @@ impl Ceded {
 impl Node {
     /// Leaves k-bucket tables to the proxy from now on, and returns their members: of one of
     /// several shards those that it owned. A join under way ends.
-    pub fn cede_table(&mut self) -> alloc::vec::Vec<Peer> {
-        let members: alloc::vec::Vec<Peer> = self.members().collect();
+    pub fn cede_table(&mut self) -> Vec<Peer> {
+        let members: Vec<Peer> = self.members().collect();
         let mut ceded = Ceded::default();
         let told = self.sharding.iter().flat_map(|sharding| sharding.told());
         for (contact, liveness) in told {
@@ -81,7 +83,7 @@ impl Node {
             ceded.stand(&member.contact(), member.liveness());
         }
         self.forget_table();
-        self.ceded = Some(alloc::boxed::Box::new(ceded));
+        self.ceded = Some(Box::new(ceded));
         (self.join, self.silence) = (None, None);
         (self.probe_at, self.refresh_at, self.verify_before_s) = (None, NEVER, None);
         members

@@ -14,8 +14,8 @@ pub enum RoutingError {
     Module(ControlError),
     /// The node does not answer.
     Call(CallError),
-    /// The host gives no thread.
-    Thread(std::io::Error),
+    /// The host gives no thread, or does not tell of a socket.
+    Host(std::io::Error),
     /// The node has a wide table, which stays in the engine.
     Wide,
     /// The node is recorded.
@@ -41,7 +41,7 @@ impl fmt::Display for RoutingError {
         match self {
             Self::Module(error) => error.fmt(f),
             Self::Call(error) => error.fmt(f),
-            Self::Thread(error) => write!(f, "the host gives no thread: {error}"),
+            Self::Host(error) => write!(f, "the host refuses: {error}"),
             Self::Wide => f.write_str("a wide table stays in the engine; set `table` to kbucket"),
             Self::Recorded => {
                 f.write_str("what the kernel answers cannot be recorded; leave `record` out")

@@ -9,18 +9,19 @@ use kdht_kmod::{Control, ControlError, Happened, RoutingEvents};
 use kdht_wire::Id;
 
 use crate::node_handle::NodeHandle;
+use crate::runner::CallError;
 use crate::shard::JoinNews;
 
 /// Pause after the host could not tell.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Begins to listen, on a thread that lasts as long as the process or the node. `is_news` is
-/// set with each event.
+/// set with each event; how joining by way of `seeds` others goes is told through `joined`.
 pub(super) fn begin(
     control: &Control,
     id: Id,
     node: NodeHandle,
-    joined: Sender<JoinNews>,
+    (joined, seeds): (Sender<JoinNews>, usize),
     is_news: Arc<AtomicBool>,
 ) -> Result<(), ControlError> {
     let events = RoutingEvents::listen(control)?;
@@ -34,21 +35,23 @@ pub(super) fn begin(
                 continue;
             };
             for event in told.into_iter().filter(|event| event.node == id) {
-                match event.what {
-                    Happened::Learned(contacts) => {
-                        if node.learned(contacts.into()).is_err() {
-                            return;
-                        }
-                    }
+                let told = match event.what {
+                    Happened::Learned(contacts) => node.learned(contacts.into()),
                     Happened::Joined([v4, v6]) => {
                         let contacts = v4.saturating_add(v6) as usize;
                         let _ = joined.try_send(JoinNews::Joined { contacts });
+                        Ok(())
                     }
                     Happened::JoinFailed(retry_ms) => {
                         let retry_ms = retry_ms.into();
-                        let _ = joined.try_send(JoinNews::Failed { tried: 0, retry_ms });
+                        let _ = joined.try_send(JoinNews::Failed { tried: seeds, retry_ms });
+                        Ok(())
                     }
-                    _ => {}
+                    _ => Ok(()),
+                };
+                // Once the node is gone, so is who wants to know.
+                if told == Err(CallError::Stopped) {
+                    return;
                 }
             }
         }

@@ -37,7 +37,7 @@ pub(super) fn renew(
     let deadline = Instant::now() + SERVED_MAX;
     let is_late = || is_over() || Instant::now() > deadline;
     for socket in &attachment.sockets {
-        while queued_len(socket).map_err(RoutingError::Thread)? > 0 {
+        while queued_len(socket).map_err(RoutingError::Host)? > 0 {
             if is_late() {
                 return Ok(false);
             }

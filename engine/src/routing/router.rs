@@ -5,14 +5,14 @@ use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use kdht_core::Nanos;
+use kdht_core::{Nanos, Peer};
 use kdht_kmod::{Control, Settings};
 use kdht_wire::Endpoint;
 
 use super::attachment::settings_of;
 use super::errands::Errands;
 use super::link::{ERRANDS_MAX, Errand};
-use super::table::{reclaimed, seeds, seen_of};
+use super::table::{own_members, reclaimed, seeds, seen_of};
 use super::upkeep::Upkeep;
 use super::{Attachment, Routing, RoutingChoice, RoutingError, events};
 use crate::io::Moment;
@@ -99,7 +99,8 @@ impl Router {
                 let (errands, waiting) = bounded(ERRANDS_MAX);
                 // From here on nothing is acknowledged that the module should know first.
                 self.node.begin_proxy(&errands)?;
-                match self.begin(&control, tuning, waiting) {
+                let mut members = Vec::new();
+                match self.begin(&control, tuning, waiting, &mut members) {
                     Ok((over, threads)) => {
                         self.live = Some(Live { control, errands, over, threads });
                         tracing::info!(sockets = self.attachment.sockets.len(), "kernel routing");
@@ -107,10 +108,10 @@ impl Router {
                     }
                     Err(error) => {
                         // As far as it came.
-                        let entries = control.table(&self.attachment.id).unwrap_or_default();
-                        self.node.reclaim_table(&reclaimed(&entries).into())?;
                         let _ = control.detach(&self.attachment.id, None);
                         self.node.routing().end();
+                        let now = Nanos(Moment::now().monotonic_ns);
+                        self.node.reclaim_table(&own_members(&members, now).into())?;
                         self.node.end_proxy()?;
                         Err(error)
                     }
@@ -124,16 +125,17 @@ impl Router {
         control: &Control,
         tuning: &Tuning,
         waiting: Receiver<Errand>,
+        members: &mut Vec<Peer>,
     ) -> Result<(Sender<()>, [JoinHandle<()>; 2]), RoutingError> {
         let id = self.attachment.id;
         self.attachment.attach(control, tuning)?;
         if !self.is_listening {
-            let (node, news) = (self.node.clone(), self.joined.0.clone());
+            let (node, news) = (self.node.clone(), (self.joined.0.clone(), self.bootstrap.len()));
             events::begin(control, id, node, news, self.is_news.clone())?;
             self.is_listening = true;
         }
-        let members = self.node.cede_table()?;
-        control.seen(&id, &seen_of(&members, Nanos(Moment::now().monotonic_ns)))?;
+        *members = self.node.cede_table()?;
+        control.seen(&id, &seen_of(members, Nanos(Moment::now().monotonic_ns)))?;
         self.node.routing().begin(Control::open()?, id);
         let (over, is_over) = bounded(0);
         let (attachment, node) = (self.attachment.clone(), self.node.clone());
@@ -142,14 +144,14 @@ impl Router {
         let errands = Errands::new(id, Control::open()?, self.node.clone(), waiting);
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
             let thread = std::thread::Builder::new().name(name.into()).spawn(work);
-            thread.map_err(RoutingError::Thread)
+            thread.map_err(RoutingError::Host)
         };
         let threads = [
             spawn("kdht-errands", Box::new(move || errands.run()))?,
             spawn("kdht-upkeep", Box::new(move || upkeep.run()))?,
         ];
         control.set(&id, &Settings { answer: Some(true), ..Settings::default() })?;
-        control.join(&id, &seeds(&self.bootstrap, &members))?;
+        control.join(&id, &seeds(&self.bootstrap, members))?;
         Ok((over, threads))
     }
 

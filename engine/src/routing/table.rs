@@ -63,6 +63,15 @@ pub(super) fn reclaimed(entries: &[Entry]) -> Vec<(Contact, Option<Answer>)> {
     good.into_iter().chain(others).map(|entry| (entry.contact, answer(entry))).collect()
 }
 
+/// The engine's own members, to go on with as if nothing had been.
+pub(super) fn own_members(members: &[Peer], now: Nanos) -> Vec<(Contact, Option<Answer>)> {
+    let answer = |member: &Peer| {
+        let answer = Answer { rtt_us: member.rtt_us, cookie: member.cookie(now) };
+        Some(answer).filter(|_| member.is_good())
+    };
+    members.iter().map(|member| (member.contact(), answer(member))).collect()
+}
+
 /// What came of the engine's requests, as the module is told of it.
 pub(super) fn told_of(tidings: &[Tiding], now: Nanos) -> (Vec<Seen>, Vec<Unanswered>) {
     let age_ms = |at: Nanos| u32::try_from(now.since(at) / 1_000_000).unwrap_or(u32::MAX);
