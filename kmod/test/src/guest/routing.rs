@@ -194,6 +194,9 @@ fn pings_before_it_evicts(_: &Module) {
     assert!(old.answer(SOON), "not pinged");
     wait_until("good", SOON, || told(&node, &old.id).contains(&old.contact()));
     // Silent again, and this time dead.
+    let tracing = "/sys/kernel/tracing";
+    let enable = format!("{tracing}/events/kdht/kdht_evict/enable");
+    std::fs::write(&enable, "1").unwrap();
     node.control.seen(&node.id, &[silent]).unwrap();
     let another = Peer::of_class(node.id, 0, &mut random);
     another.ping(node.addr());
@@ -220,6 +223,12 @@ fn pings_before_it_evicts(_: &Module) {
     wait_until("replaced", SOON, is_done);
     assert!(told(&node, &old.id).contains(&another.contact()));
     assert!(node.status().fill[0].evicted >= 1);
+    std::fs::write(&enable, "0").unwrap();
+    let trace = std::fs::read_to_string(format!("{tracing}/trace")).unwrap();
+    let port = old.endpoint().port.get();
+    let line =
+        format!("kdht_evict: id={} peer=[::ffff:127.0.0.1]:{port} liveness=doubtful", old.id);
+    assert!(trace.contains(&line), "{line}\n{trace}");
 }
 
 fn works_with_daemon(_: &Module) {
