@@ -321,7 +321,7 @@ fn write_folder(
 }
 
 /// This command line, as a shell reads it.
-fn repeat() -> String {
+pub(crate) fn repeat() -> String {
     let quoted = |word: String| {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@+".contains(c);
         if !word.is_empty() && word.chars().all(is_plain) {
@@ -333,7 +333,7 @@ fn repeat() -> String {
 }
 
 /// A folder named by what is done and the time.
-fn default_out(target: &Path, what: &str) -> PathBuf {
+pub(crate) fn default_out(target: &Path, what: &str) -> PathBuf {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     target.join(format!("{what}-{}", since.as_secs()))
 }

@@ -1,12 +1,15 @@
 //! `kdht-bench echo`: the floor. A server that does nothing but send back bytes, by the
 //! means that the engine has, too.
 
-use std::net::SocketAddr;
+use std::io::ErrorKind;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use kdht::io::{
-    Datapath, DatapathCounters, Mmsg, MmsgOptions, SocketOptions, Uring, UringOptions, Waiter, bind,
+    Datapath, DatapathCounters, Mmsg, MmsgOptions, Socket, SocketOptions, Uring, UringOptions,
+    Waiter, bind,
 };
 use kdht_core::Outbox;
 use kdht_wire::DATAGRAM_LEN_MAX;
@@ -21,6 +24,9 @@ pub enum Mover {
     Mmsg,
     /// io_uring: multishot receives, batched sends
     Uring,
+    /// recvfrom and sendto, one datagram at a time, by the standard library alone; it always
+    /// sleeps
+    Recvfrom,
 }
 
 /// What an echo does while nothing comes.
@@ -47,6 +53,9 @@ pub struct EchoArgs {
     /// What to do while nothing comes
     #[arg(long, value_enum, default_value_t = Waiting::Block)]
     pub wait: Waiting,
+    /// Answer on the socket that standard input is; `recvfrom` only
+    #[arg(long)]
+    pub inherit: bool,
     /// CPU to pin to
     #[arg(long, value_name = "CPU")]
     pub core: Option<usize>,
@@ -71,16 +80,50 @@ pub fn main(args: &EchoArgs) -> Result<(), String> {
     if let Some(core) = args.core {
         kdht::io::pin_to(core).map_err(|error| error.to_string())?;
     }
-    let socket = bind(args.listen, &SocketOptions::default()).map_err(|error| error.to_string())?;
-    println!("{}", json!({ "listen": [socket.local_addr().to_string()] }));
+    if args.inherit && args.datapath != Mover::Recvfrom {
+        return Err("--inherit needs --datapath recvfrom".to_owned());
+    }
     match args.datapath {
         Mover::Mmsg => {
-            let made = Mmsg::new(vec![socket], &MmsgOptions::default());
+            let made = Mmsg::new(vec![listen(args)?], &MmsgOptions::default());
             serve(made.map_err(|error| error.to_string())?, args)
         }
         Mover::Uring => {
-            let made = Uring::new(vec![socket], &UringOptions::default());
+            let made = Uring::new(vec![listen(args)?], &UringOptions::default());
             serve(made.map_err(|error| error.to_string())?, args)
+        }
+        Mover::Recvfrom => recvfrom(args),
+    }
+}
+
+/// A socket as the engine has it; says where it listens.
+fn listen(args: &EchoArgs) -> Result<Socket, String> {
+    let socket = bind(args.listen, &SocketOptions::default()).map_err(|error| error.to_string())?;
+    println!("{}", json!({ "listen": [socket.local_addr().to_string()] }));
+    Ok(socket)
+}
+
+/// As plainly as it goes.
+fn recvfrom(args: &EchoArgs) -> Result<(), String> {
+    let host = |error: std::io::Error| error.to_string();
+    let socket = if args.inherit {
+        UdpSocket::from(std::io::stdin().as_fd().try_clone_to_owned().map_err(host)?)
+    } else {
+        UdpSocket::bind(args.listen).map_err(host)?
+    };
+    let addr = socket.local_addr().map_err(host)?;
+    println!("{}", json!({ "listen": [addr.to_string()] }));
+    let mut buf = [0; 2 * DATAGRAM_LEN_MAX];
+    loop {
+        match socket.recv_from(&mut buf) {
+            Ok((len, peer)) => {
+                let len = if args.reply_bytes == 0 { len } else { args.reply_bytes };
+                // Whoever went away has no use for it.
+                let _ = socket.send_to(&buf[..len], peer);
+            }
+            // What an earlier reply met on its way.
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
+            Err(error) => return Err(error.to_string()),
         }
     }
 }

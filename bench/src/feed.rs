@@ -39,7 +39,7 @@ const TRIES_MAX: u8 = 40;
 /// Whom to feed, and how many contacts.
 #[derive(Args, Clone, Debug)]
 pub struct FeedArgs {
-    /// Where the node answers, on loopback. Contacts of an IPv6 node live in
+    /// Where the node answers, on this host. Contacts of an IPv6 node live in
     /// fd6b:6468:7400::/48, which the host must be told to be its own
     #[arg(long, value_name = "ADDR")]
     pub target: SocketAddr,

@@ -13,6 +13,7 @@ pub mod gate;
 pub mod generator;
 pub mod hdr;
 pub mod host;
+pub mod kernel;
 pub mod link;
 pub mod load;
 pub mod oracle;

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use kdht_bench::{compare, echo, feed, load, session};
+use kdht_bench::{compare, echo, feed, kernel, load, session};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -29,6 +29,8 @@ enum Command {
     Compare(Box<compare::CompareArgs>),
     /// Offer each more than twice what it can answer, and report what it does
     Overload(Box<compare::OverloadArgs>),
+    /// Count the instructions that kernel path, engine and bare echoes take in a guest
+    Kernel(kernel::KernelArgs),
     /// Become another program in a session of its own
     #[command(hide = true)]
     Session(session::SessionArgs),
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Command::Feed(args) => feed::main(&args),
         Command::Compare(args) => compare::main(&args),
         Command::Overload(args) => compare::overload(&args),
+        Command::Kernel(args) => kernel::main(&args),
         Command::Session(args) => session::main(&args),
     };
     match done {

@@ -22,7 +22,7 @@ pub struct Page<'a> {
     pub command: &'a str,
 }
 
-const STYLE: &str = "body{font:14px/1.5 sans-serif;max-width:1200px;margin:2em auto;padding:0 1em}\
+pub(crate) const STYLE: &str = "body{font:14px/1.5 sans-serif;max-width:1200px;margin:2em auto;padding:0 1em}\
 table{border-collapse:collapse;font-size:12px}td,th{border:1px solid #bbb;padding:2px 6px;\
 text-align:right}td:first-child,th:first-child{text-align:left}.met{background:#cfc}\
 .missed{background:#fcc}.void{background:#fcc;padding:.5em}pre{overflow:auto;background:#eee;\
@@ -230,6 +230,6 @@ pub fn table(cells: &[Cell]) -> String {
     out
 }
 
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -33,11 +33,12 @@ impl Places {
     /// Where contacts of a node at `target` live.
     ///
     /// # Errors
-    /// That it is none on loopback.
+    /// That it is none of this host.
     pub(super) fn beside(target: SocketAddr) -> Result<Self, String> {
         match target.ip() {
-            ip if !ip.is_loopback() => {
-                Err(format!("{target} is no loopback address; contacts live there only"))
+            // What can be bound to is the host's own.
+            ip if UdpSocket::bind((ip, 0)).is_err() => {
+                Err(format!("{target} is no address of this host; contacts live here only"))
             }
             IpAddr::V4(_) => Ok(Self::V4),
             IpAddr::V6(_) => Ok(Self::V6),
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn contacts_live_beside_nodes_on_loopback_only() {
+    fn contacts_live_beside_nodes_of_this_host_only() {
         assert_eq!(Places::beside("127.0.0.1:4000".parse().unwrap()), Ok(Places::V4));
         assert_eq!(Places::beside("[::1]:4000".parse().unwrap()), Ok(Places::V6));
         let why = Places::beside("192.0.2.1:4000".parse().unwrap()).unwrap_err();

@@ -1,0 +1,148 @@
+//! Who asks: as little as it takes to send and to wait.
+
+use std::net::UdpSocket;
+use std::path::Path;
+use std::time::Duration;
+
+use kdht_bench::draw::Draw;
+use kdht_bench::kernel::plan::{Ask, Question};
+use kdht_bench::protocol::{self, Kdht, Protocol};
+use kdht_wire::{Contact, DATAGRAM_LEN_MAX, HEAD_LEN, Id, Publisher, Record, ReplyBody};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+
+use crate::far;
+use crate::server::Server;
+
+/// Requests that are asked in turn, each about another target.
+const TARGETS: usize = 64;
+/// What targets and the asker's id follow from.
+const SEED: u64 = 7;
+/// A reply that does not come is one that the count must not have.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Contacts in a reply.
+const K: u32 = 20;
+
+/// One socket, and what it asks.
+pub(crate) struct Asker {
+    socket: UdpSocket,
+    kind: Question,
+    is_bare: bool,
+    in_flight: u32,
+    requests: Vec<(Id, Vec<u8>)>,
+    reply_len: usize,
+}
+
+/// Bytes of the reply.
+pub(crate) fn reply_len(ask: &Ask) -> usize {
+    let known = if ask.path.is_bare() { K } else { ask.table.min(K) };
+    let body = match ask.kind {
+        Question::Ping => 0,
+        Question::FindNode | Question::FindValueMiss => known as usize * size_of::<Contact>(),
+        Question::FindValueHit => {
+            let value = vec![0; ask.value_bytes as usize];
+            Record::whole(Publisher::Immutable, 1, &value).map_or(0, |record| record.wire_len())
+        }
+    };
+    HEAD_LEN + size_of::<ReplyBody>() + body
+}
+
+impl Asker {
+    /// Lays out what is asked of `server`, which has given a cookie.
+    pub(crate) fn new(
+        ask: &Ask,
+        server: &Server,
+        namespace: Option<&Path>,
+    ) -> Result<Self, String> {
+        let socket = far::socket(server.addr(), namespace)?;
+        socket.set_read_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
+        let is_bare = ask.path.is_bare();
+        // Of a bare echo the value of a cookie is of no matter.
+        let cookie = if is_bare { 1 } else { greet(&socket)? };
+        let mut draw = Draw::new(SEED);
+        let speaker = Kdht::new(SEED);
+        let kind = match ask.kind {
+            Question::Ping => protocol::Kind::Ping,
+            Question::FindNode => protocol::Kind::FindNode,
+            Question::FindValueHit | Question::FindValueMiss => protocol::Kind::FindValue,
+        };
+        let mut request = |_| {
+            let drawn = draw.id();
+            let target = match ask.kind {
+                Question::FindValueHit => server.key(ask.value_bytes),
+                _ => drawn,
+            };
+            let mut buf = [0; DATAGRAM_LEN_MAX];
+            let asked = protocol::Ask { kind, tx_id: 1, cookie, target: &target, len_min: 0 };
+            let len = speaker.request(&mut buf, &asked);
+            (target, buf[..len].to_vec())
+        };
+        Ok(Self {
+            socket,
+            kind: ask.kind,
+            is_bare,
+            in_flight: ask.in_flight,
+            requests: (0..TARGETS).map(&mut request).collect(),
+            reply_len: reply_len(ask),
+        })
+    }
+
+    /// Asks each request once, and looks closely at the replies.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let speaker = Kdht::new(SEED);
+        let mut buf = [0; 2 * DATAGRAM_LEN_MAX];
+        for (target, request) in &self.requests {
+            self.socket.send(request).map_err(|error| error.to_string())?;
+            let len = self.socket.recv(&mut buf).map_err(|error| error.to_string())?;
+            if len != self.reply_len {
+                return Err(format!("a reply of {len} bytes where {} are due", self.reply_len));
+            }
+            let kind = match self.kind {
+                Question::Ping => protocol::Kind::Ping,
+                Question::FindNode => protocol::Kind::FindNode,
+                Question::FindValueHit | Question::FindValueMiss => protocol::Kind::FindValue,
+            };
+            if self.is_bare {
+                let same = request.len().min(len);
+                if buf[..same] != request[..same] {
+                    return Err("an echo of other bytes".to_owned());
+                }
+            } else if let Err(wrong) = speaker.check(kind, target, &buf[..len], None) {
+                return Err(format!("a wrong reply: {wrong:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes so many round trips: as many requests at once as shall be in flight, and then as
+    /// many replies.
+    pub(crate) fn ask(&mut self, round_trips: u32) -> Result<(), String> {
+        let mut buf = [0; 2 * DATAGRAM_LEN_MAX];
+        let mut requests = self.requests.iter().cycle();
+        for _ in 0..round_trips / self.in_flight {
+            for (_, request) in requests.by_ref().take(self.in_flight as usize) {
+                send(&self.socket, request, SendFlags::empty()).map_err(|e| e.to_string())?;
+            }
+            for _ in 0..self.in_flight {
+                let received = recv(&self.socket, &mut buf[..], RecvFlags::empty());
+                let (_, len) = received.map_err(|error| format!("no reply: {error}"))?;
+                if len != self.reply_len {
+                    return Err(format!("a reply of {len} bytes where {} are due", self.reply_len));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The cookie that a node gives to whoever asks.
+fn greet(socket: &UdpSocket) -> Result<u64, String> {
+    let speaker = Kdht::new(SEED);
+    let mut buf = [0; 2 * DATAGRAM_LEN_MAX];
+    let kind = protocol::Kind::Ping;
+    let asked = protocol::Ask { kind, tx_id: 1, cookie: 0, target: &Id::ZERO, len_min: 0 };
+    let len = speaker.request(&mut buf, &asked);
+    socket.send(&buf[..len]).map_err(|error| error.to_string())?;
+    let len = socket.recv(&mut buf).map_err(|error| format!("no greeting: {error}"))?;
+    let reply = speaker.reply(&buf[..len]).ok_or("a greeting that is none")?;
+    Ok(reply.cookie)
+}

@@ -1,0 +1,223 @@
+//! Who is asked.
+
+use std::io::{BufRead, BufReader};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path as FilePath;
+use std::process::{Child, Command, Stdio};
+
+use kdht_bench::draw::Draw;
+use kdht_bench::feed::Feeder;
+use kdht_bench::kernel::plan::{Ask, Link, Path, VALUES};
+use kdht_bench::load::store_values;
+use kdht_bench::protocol::Speech;
+use kdht_kmod::{Control, Settings};
+use kdht_wire::{Contact, Emit, Head, Id, Kind, Publisher, Record, ReplyBody, key_of_value};
+use serde_json::Value as Json;
+use zerocopy::FromZeros;
+
+use crate::asker::reply_len;
+use crate::far::NEAR;
+
+/// What cookies of the module's node follow from.
+const COOKIE_SECRET: [u8; 16] = *b"0123456789abcdef";
+/// What one source may ask: more than anybody here does.
+const ALLOWANCE: u32 = 1_000_000_000;
+/// Seconds that values live.
+const REMAINING_S: u32 = 86_400;
+/// What contacts and values follow from.
+const SEED: u64 = 1;
+
+/// A server that answers until it is dropped.
+pub(crate) struct Server {
+    addr: SocketAddr,
+    keys: Vec<(u32, Id)>,
+    /// What answers as long as it is there.
+    _running: Running,
+}
+
+enum Running {
+    Process(Child),
+    /// A socket that a module answers on.
+    Attached(#[allow(dead_code, reason = "it is kept open")] UdpSocket),
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Self::Process(child) = self {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Server {
+    /// Starts who answers `ask` and all cells of the same path, link and table.
+    pub(crate) fn start(ask: &Ask, modules: &FilePath) -> Result<Self, String> {
+        let ip = match ask.link {
+            Link::Lo => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            Link::Veth => NEAR,
+        };
+        let len = reply_len(ask).to_string();
+        let listen = SocketAddr::new(ip, 0).to_string();
+        let echo = |datapath| {
+            let mut command = Command::new("kdht-bench");
+            command.args(["echo", "--listen", &listen, "--datapath", datapath]);
+            command.args(["--reply-bytes", &len]);
+            command
+        };
+        match ask.path {
+            Path::EchoRecvfrom => Self::process(echo("recvfrom")),
+            Path::EchoMmsg => Self::process(echo("mmsg")),
+            Path::EchoUring => Self::process(echo("uring")),
+            Path::Mmsg | Path::Uring => Self::engine(ask, &listen),
+            Path::EchoEncap => {
+                let socket = bind(ip)?;
+                let path = "/sys/module/kdht_floor/parameters/echo";
+                let written = std::fs::write(path, format!("{} {len}", socket.as_raw_fd()));
+                written.map_err(|error| format!("{path}: {error}"))?;
+                Self::attached(socket)
+            }
+            Path::Kernel => Self::module(ask, ip, modules),
+            Path::Passing => {
+                let socket = attach(ip, modules)?.1;
+                let addr = socket.local_addr().map_err(|error| error.to_string())?;
+                let mut command = echo("recvfrom");
+                command.arg("--inherit").stdin(Stdio::from(OwnedFd::from(socket)));
+                Ok(Self { addr, ..Self::process(command)? })
+            }
+        }
+    }
+
+    /// Where it answers.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Under what it holds a value of so many bytes.
+    pub(crate) fn key(&self, value_bytes: u32) -> Id {
+        let found = self.keys.iter().find(|(bytes, _)| *bytes == value_bytes);
+        found.map_or(Id::ZERO, |(_, key)| *key)
+    }
+
+    fn attached(socket: UdpSocket) -> Result<Self, String> {
+        let addr = socket.local_addr().map_err(|error| error.to_string())?;
+        Ok(Self { addr, keys: Vec::new(), _running: Running::Attached(socket) })
+    }
+
+    /// A program whose first line tells where it answers.
+    fn process(mut command: Command) -> Result<Self, String> {
+        let started = command.stdout(Stdio::piped()).spawn();
+        let mut child = started.map_err(|error| format!("{command:?}: {error}"))?;
+        let out = child.stdout.take().ok_or("no output")?;
+        let _running = Running::Process(child);
+        let mut line = String::new();
+        BufReader::new(out).read_line(&mut line).map_err(|error| error.to_string())?;
+        let told: Option<Json> = serde_json::from_str(&line).ok();
+        let addr = told.as_ref().and_then(|told| told["listen"][0].as_str()?.parse().ok());
+        let addr = addr.ok_or_else(|| format!("{command:?} says `{line}`"))?;
+        Ok(Self { addr, keys: Vec::new(), _running })
+    }
+
+    fn engine(ask: &Ask, listen: &str) -> Result<Self, String> {
+        let state = format!("/tmp/{}-{}-{}", ask.path.name(), ask.link.name(), ask.table);
+        let mut command = Command::new("kdht");
+        command.args(["run", "--json", "--listen", listen, "--state", &state]);
+        command.args(["--datapath", ask.path.name(), "--poll", "sleep", "--cores", "0"]);
+        command.args(["--table", &format!("wide:{}", ask.table.max(1))]);
+        command.args(["--set", &format!("throttle.rate_per_s={ALLOWANCE}")]);
+        command.args(["--set", &format!("throttle.burst={ALLOWANCE}")]);
+        let mut server = Self::process(command)?;
+        if ask.table > 0 {
+            let count = ask.table as usize;
+            let mut feeder = Feeder::new(server.addr, count, SEED, Speech::Kdht)?;
+            while !feeder.is_done() {
+                feeder.turn()?;
+            }
+            if feeder.known_count() < count {
+                return Err(format!("{} of {count} contacts are known", feeder.known_count()));
+            }
+            return Ok(server);
+        }
+        for bytes in VALUES {
+            let keys = store_values(server.addr, 1, bytes as usize, SEED)?;
+            server.keys.extend(keys.first().map(|key| (bytes, *key)));
+        }
+        Ok(server)
+    }
+
+    fn module(ask: &Ask, ip: IpAddr, modules: &FilePath) -> Result<Self, String> {
+        let (control, socket, id) = attach(ip, modules)?;
+        let told = |error: kdht_kmod::ControlError| error.to_string();
+        let settings = Settings {
+            answer: Some(true),
+            cookie_secret: Some(COOKIE_SECRET),
+            allowance: Some((ALLOWANCE, ALLOWANCE)),
+            ..Settings::default()
+        };
+        control.set(&id, &settings).map_err(told)?;
+        let known = contacts(ask.table);
+        control.add_contacts(&id, &known).map_err(told)?;
+        control.begin_filter(&id, None).map_err(told)?;
+        control.complete_filter(&id).map_err(told)?;
+        let mut keys = Vec::new();
+        for bytes in VALUES {
+            let value = vec![7; bytes as usize];
+            let key = key_of_value(&value);
+            control.add_keys(&id, &[key]).map_err(told)?;
+            control.publish(&id, &key, &record(&value)?, now_s()).map_err(told)?;
+            keys.push((bytes, key));
+        }
+        Ok(Self { keys, ..Self::attached(socket)? })
+    }
+}
+
+fn bind(ip: IpAddr) -> Result<UdpSocket, String> {
+    UdpSocket::bind((ip, 0)).map_err(|error| format!("{ip}: {error}"))
+}
+
+/// A socket that `kdht.ko` has, and passes everything from.
+fn attach(ip: IpAddr, modules: &FilePath) -> Result<(Control, UdpSocket, Id), String> {
+    if !std::fs::exists("/sys/module/kdht").unwrap_or(false) {
+        let loaded = Command::new("insmod").arg(modules.join("kdht.ko")).status();
+        if !loaded.is_ok_and(|status| status.success()) {
+            return Err("kdht.ko was not loaded".to_owned());
+        }
+    }
+    let control = Control::open().map_err(|error| error.to_string())?;
+    let socket = bind(ip)?;
+    let id = Draw::new(SEED ^ 0x6e6f_6465).id();
+    control.attach(&id, socket.as_fd(), None).map_err(|error| error.to_string())?;
+    Ok((control, socket, id))
+}
+
+/// Contacts that a node may tell of.
+fn contacts(count: u32) -> Vec<Contact> {
+    let mut draw = Draw::new(SEED);
+    let contact = |at: u32| {
+        let ip = Ipv4Addr::from(u32::from(Ipv4Addr::new(20, 0, 0, 1)) + (at << 8));
+        Contact::new(draw.id(), SocketAddr::from((ip, 4_000)).into())
+    };
+    (0..count).map(contact).collect()
+}
+
+/// A value's record as on the wire.
+fn record(value: &[u8]) -> Result<Vec<u8>, String> {
+    let told = |error| format!("{error:?}");
+    let mut buf = [0; 2_048];
+    let head = Head::request(Kind::FindValue, 0, Id::ZERO, Id::ZERO);
+    let mut emit = Emit::stream(&mut buf, head, None).map_err(told)?;
+    emit.body(&ReplyBody::new_zeroed()).map_err(told)?;
+    let record = Record::whole(Publisher::Immutable, REMAINING_S, value);
+    let record = record.map_err(|error| format!("{error:?}"))?;
+    emit.record(&record).map_err(told)?;
+    let len = emit.finish();
+    Ok(buf[len - record.wire_len()..len].to_vec())
+}
+
+/// The module counts lives by the monotonic clock.
+fn now_s() -> u32 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    u32::try_from(now.tv_sec).unwrap_or(u32::MAX)
+}
