@@ -7,7 +7,10 @@ use std::time::Duration;
 use kdht_bench::draw::Draw;
 use kdht_bench::kernel::plan::{Ask, Question};
 use kdht_bench::protocol::{self, Kdht, Protocol};
-use kdht_wire::{Contact, DATAGRAM_LEN_MAX, HEAD_LEN, Id, Publisher, Record, ReplyBody};
+use kdht_wire::{
+    Body, Contact, DATAGRAM_LEN_MAX, HEAD_LEN, Id, Message, Publisher, Record, ReplyBody,
+    key_of_value,
+};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use crate::far;
@@ -30,6 +33,8 @@ pub(crate) struct Asker {
     in_flight: u32,
     requests: Vec<(Id, Vec<u8>)>,
     reply_len: usize,
+    /// Whom the server tells others of.
+    known: Vec<Id>,
 }
 
 /// Bytes of the reply.
@@ -83,12 +88,12 @@ impl Asker {
             in_flight: ask.in_flight,
             requests: (0..TARGETS).map(&mut request).collect(),
             reply_len: reply_len(ask),
+            known: server.known().to_vec(),
         })
     }
 
     /// Asks each request once, and looks closely at the replies.
     pub(crate) fn check(&self) -> Result<(), String> {
-        let speaker = Kdht::new(SEED);
         let mut buf = [0; 2 * DATAGRAM_LEN_MAX];
         for (target, request) in &self.requests {
             self.socket.send(request).map_err(|error| error.to_string())?;
@@ -96,21 +101,41 @@ impl Asker {
             if len != self.reply_len {
                 return Err(format!("a reply of {len} bytes where {} are due", self.reply_len));
             }
-            let kind = match self.kind {
-                Question::Ping => protocol::Kind::Ping,
-                Question::FindNode => protocol::Kind::FindNode,
-                Question::FindValueHit | Question::FindValueMiss => protocol::Kind::FindValue,
-            };
             if self.is_bare {
                 let same = request.len().min(len);
                 if buf[..same] != request[..same] {
                     return Err("an echo of other bytes".to_owned());
                 }
-            } else if let Err(wrong) = speaker.check(kind, target, &buf[..len], None) {
-                return Err(format!("a wrong reply: {wrong:?}"));
+            } else {
+                self.check_reply(target, &buf[..len])?;
             }
         }
         Ok(())
+    }
+
+    /// Whether a reply is what was asked for: contacts are the closest of those known.
+    fn check_reply(&self, target: &Id, bytes: &[u8]) -> Result<(), String> {
+        let message = Message::parse(bytes).map_err(|error| format!("a reply: {error:?}"))?;
+        let is_right = match (self.kind, &message.body) {
+            (Question::Ping, Body::PingReply(_)) => true,
+            (Question::FindNode | Question::FindValueMiss, Body::Contacts { contacts, .. }) => {
+                let mut told: Vec<Id> = contacts.iter().map(|contact| contact.id).collect();
+                let mut known = self.known.clone();
+                let count = told.len().min(known.len());
+                if count > 0 && count < known.len() {
+                    known.select_nth_unstable_by_key(count, |id| id.distance(target));
+                }
+                known.truncate(count);
+                told.sort_unstable();
+                known.sort_unstable();
+                told == known
+            }
+            (Question::FindValueHit, Body::Values { records, .. }) => {
+                records.iter().map(|record| key_of_value(record.value)).eq([*target])
+            }
+            _ => false,
+        };
+        if is_right { Ok(()) } else { Err(format!("a wrong reply: {message:?}")) }
     }
 
     /// Makes so many round trips: as many requests at once as shall be in flight, and then as

@@ -32,6 +32,7 @@ const SEED: u64 = 1;
 pub(crate) struct Server {
     addr: SocketAddr,
     keys: Vec<(u32, Id)>,
+    known: Vec<Id>,
     /// What answers as long as it is there.
     _running: Running,
 }
@@ -95,6 +96,11 @@ impl Server {
         self.addr
     }
 
+    /// Whom it tells others of.
+    pub(crate) fn known(&self) -> &[Id] {
+        &self.known
+    }
+
     /// Under what it holds a value of so many bytes.
     pub(crate) fn key(&self, value_bytes: u32) -> Id {
         let found = self.keys.iter().find(|(bytes, _)| *bytes == value_bytes);
@@ -103,7 +109,7 @@ impl Server {
 
     fn attached(socket: UdpSocket) -> Result<Self, String> {
         let addr = socket.local_addr().map_err(|error| error.to_string())?;
-        Ok(Self { addr, keys: Vec::new(), _running: Running::Attached(socket) })
+        Ok(Self { addr, keys: Vec::new(), known: Vec::new(), _running: Running::Attached(socket) })
     }
 
     /// A program whose first line tells where it answers.
@@ -117,7 +123,7 @@ impl Server {
         let told: Option<Json> = serde_json::from_str(&line).ok();
         let addr = told.as_ref().and_then(|told| told["listen"][0].as_str()?.parse().ok());
         let addr = addr.ok_or_else(|| format!("{command:?} says `{line}`"))?;
-        Ok(Self { addr, keys: Vec::new(), _running })
+        Ok(Self { addr, keys: Vec::new(), known: Vec::new(), _running })
     }
 
     fn engine(ask: &Ask, listen: &str) -> Result<Self, String> {
@@ -138,6 +144,7 @@ impl Server {
             if feeder.known_count() < count {
                 return Err(format!("{} of {count} contacts are known", feeder.known_count()));
             }
+            server.known = feeder.contacts().map(|contact| contact.id).collect();
             return Ok(server);
         }
         for bytes in VALUES {
@@ -169,7 +176,8 @@ impl Server {
             control.publish(&id, &key, &record(&value)?, now_s()).map_err(told)?;
             keys.push((bytes, key));
         }
-        Ok(Self { keys, ..Self::attached(socket)? })
+        let known = known.iter().map(|contact| contact.id).collect();
+        Ok(Self { keys, known, ..Self::attached(socket)? })
     }
 }
 
