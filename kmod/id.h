@@ -54,12 +54,16 @@ static inline bool kdht_id_is_zero(const struct kdht_id *id)
 /* Leading bits that two ids share: 0 to 159, or 160 if they are the same */
 static inline unsigned int kdht_id_shared(const struct kdht_id *one, const struct kdht_id *other)
 {
+	u64 differing = kdht_id_prefix(one) ^ kdht_id_prefix(other);
 	unsigned int word;
 	u64 a[3], b[3];
 
+	/* As good as always */
+	if (differing)
+		return 64 - fls64(differing);
 	kdht_id_words(a, one);
 	kdht_id_words(b, other);
-	for (word = 0; word < 3; word++)
+	for (word = 1; word < 3; word++)
 		if (a[word] != b[word])
 			return 64 * word + 64 - fls64(a[word] ^ b[word]);
 	return KDHT_ID_BITS;

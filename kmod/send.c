@@ -16,65 +16,6 @@
 /* What may be pushed in front of the payload: link, IPv6 and UDP */
 #define HEADROOM (LL_MAX_HEADER + sizeof(struct ipv6hdr) + sizeof(struct udphdr))
 
-/* A way back for a datagram; one of the two */
-struct way {
-	bool is_v4;
-	struct flowi4 fl4;
-	struct rtable *rt;
-#if IS_ENABLED(CONFIG_IPV6)
-	struct flowi6 fl6;
-	struct dst_entry *dst;
-#endif
-};
-
-static int find_way4(struct sock *sk, const struct sk_buff *skb, struct way *way)
-{
-	const struct udphdr *udp = udp_hdr(skb);
-	const struct iphdr *ip = ip_hdr(skb);
-
-	flowi4_init_output(&way->fl4, sk->sk_bound_dev_if, sk->sk_mark, RT_TOS(inet_sk(sk)->tos),
-			   RT_SCOPE_UNIVERSE, IPPROTO_UDP, inet_sk_flowi_flags(sk), ip->saddr,
-			   ip->daddr, udp->source, udp->dest, sk->sk_uid);
-	security_sk_classify_flow(sk, flowi4_to_flowi_common(&way->fl4));
-	way->rt = ip_route_output_flow(sock_net(sk), &way->fl4, sk);
-	return PTR_ERR_OR_ZERO(way->rt);
-}
-
-#if IS_ENABLED(CONFIG_IPV6)
-static int find_way6(struct sock *sk, const struct sk_buff *skb, struct way *way)
-{
-	const struct udphdr *udp = udp_hdr(skb);
-
-	memset(&way->fl6, 0, sizeof(way->fl6));
-	way->fl6.flowi6_oif = sk->sk_bound_dev_if;
-	way->fl6.flowi6_mark = sk->sk_mark;
-	way->fl6.flowi6_proto = IPPROTO_UDP;
-	way->fl6.flowi6_uid = sk->sk_uid;
-	way->fl6.daddr = ipv6_hdr(skb)->saddr;
-	way->fl6.saddr = ipv6_hdr(skb)->daddr;
-	way->fl6.fl6_dport = udp->source;
-	way->fl6.fl6_sport = udp->dest;
-	security_sk_classify_flow(sk, flowi6_to_flowi_common(&way->fl6));
-	way->dst = ipv6_stub->ipv6_dst_lookup_flow(sock_net(sk), sk, &way->fl6, NULL);
-	return PTR_ERR_OR_ZERO(way->dst);
-}
-#else
-static int find_way6(struct sock *sk, const struct sk_buff *skb, struct way *way)
-{
-	return -EAFNOSUPPORT;
-}
-#endif
-
-static void leave_way(struct way *way)
-{
-	if (way->is_v4)
-		ip_rt_put(way->rt);
-#if IS_ENABLED(CONFIG_IPV6)
-	else
-		dst_release(way->dst);
-#endif
-}
-
 /* Makes the buffer the module's alone, with room for @len bytes and for headers before them */
 static int make_room(struct sk_buff *skb, size_t len)
 {
@@ -102,23 +43,100 @@ static void forget_request(struct sk_buff *skb, const struct sock *sk)
 	skb->dev = NULL;
 }
 
-static void transmit(struct sock *sk, struct sk_buff *skb, struct way *way)
+/* Puts the reply where the request stands. Bytes of the reply, or 0 if there is no memory */
+static size_t lay_out(const struct sock *sk, struct sk_buff *skb,
+		      const struct kdht_config *config, const struct kdht_answer *answer)
 {
-	if (way->is_v4) {
-		int ttl = inet_sk(sk)->uc_ttl;
+	size_t len = kdht_answer_len_max(config, answer);
 
-		udp_tunnel_xmit_skb(way->rt, sk, skb, way->fl4.saddr, way->fl4.daddr,
-				    inet_sk(sk)->tos, ttl < 0 ? ip4_dst_hoplimit(&way->rt->dst) : ttl,
-				    ip_dont_fragment(sk, &way->rt->dst) ? htons(IP_DF) : 0,
-				    way->fl4.fl4_sport, way->fl4.fl4_dport, false, false);
-		return;
-	}
-#if IS_ENABLED(CONFIG_IPV6)
-	udp_tunnel6_xmit_skb(way->dst, sk, skb, NULL, &way->fl6.saddr, &way->fl6.daddr, 0,
-			     ip6_dst_hoplimit(way->dst), 0, way->fl6.fl6_sport,
-			     way->fl6.fl6_dport, false);
-#endif
+	__skb_pull(skb, sizeof(struct udphdr));
+	if (make_room(skb, len))
+		return 0;
+	__skb_trim(skb, 0);
+	__skb_put(skb, len);
+	len = kdht_answer_emit(config, answer, skb->data);
+	__skb_trim(skb, len);
+	forget_request(skb, sk);
+	return len;
 }
+
+static size_t send4(struct sock *sk, struct sk_buff *skb, const struct kdht_config *config,
+		    const struct kdht_answer *answer)
+{
+	const struct udphdr *udp = udp_hdr(skb);
+	const struct iphdr *ip = ip_hdr(skb);
+	int ttl = inet_sk(sk)->uc_ttl;
+	struct flowi4 fl4;
+	struct rtable *rt;
+	size_t len;
+
+	flowi4_init_output(&fl4, sk->sk_bound_dev_if, sk->sk_mark, RT_TOS(inet_sk(sk)->tos),
+			   RT_SCOPE_UNIVERSE, IPPROTO_UDP, inet_sk_flowi_flags(sk), ip->saddr,
+			   ip->daddr, udp->source, udp->dest, sk->sk_uid);
+	security_sk_classify_flow(sk, flowi4_to_flowi_common(&fl4));
+	rt = ip_route_output_flow(sock_net(sk), &fl4, sk);
+	if (IS_ERR(rt))
+		goto free;
+	len = lay_out(sk, skb, config, answer);
+	if (!len)
+		goto put;
+	udp_tunnel_xmit_skb(rt, sk, skb, fl4.saddr, fl4.daddr, inet_sk(sk)->tos,
+			    ttl < 0 ? ip4_dst_hoplimit(&rt->dst) : ttl,
+			    ip_dont_fragment(sk, &rt->dst) ? htons(IP_DF) : 0, fl4.fl4_sport,
+			    fl4.fl4_dport, false, false);
+	return len;
+
+put:
+	ip_rt_put(rt);
+free:
+	kfree_skb(skb);
+	return 0;
+}
+
+#if IS_ENABLED(CONFIG_IPV6)
+/* Apart, so that IPv4 does not pay for its frame */
+static noinline size_t send6(struct sock *sk, struct sk_buff *skb,
+			     const struct kdht_config *config, const struct kdht_answer *answer)
+{
+	const struct udphdr *udp = udp_hdr(skb);
+	struct flowi6 fl6 = {
+		.flowi6_oif = sk->sk_bound_dev_if,
+		.flowi6_mark = sk->sk_mark,
+		.flowi6_proto = IPPROTO_UDP,
+		.flowi6_uid = sk->sk_uid,
+		.daddr = ipv6_hdr(skb)->saddr,
+		.saddr = ipv6_hdr(skb)->daddr,
+		.fl6_dport = udp->source,
+		.fl6_sport = udp->dest,
+	};
+	struct dst_entry *dst;
+	size_t len;
+
+	security_sk_classify_flow(sk, flowi6_to_flowi_common(&fl6));
+	dst = ipv6_stub->ipv6_dst_lookup_flow(sock_net(sk), sk, &fl6, NULL);
+	if (IS_ERR(dst))
+		goto free;
+	len = lay_out(sk, skb, config, answer);
+	if (!len)
+		goto put;
+	udp_tunnel6_xmit_skb(dst, sk, skb, NULL, &fl6.saddr, &fl6.daddr, 0,
+			     ip6_dst_hoplimit(dst), 0, fl6.fl6_sport, fl6.fl6_dport, false);
+	return len;
+
+put:
+	dst_release(dst);
+free:
+	kfree_skb(skb);
+	return 0;
+}
+#else
+static size_t send6(struct sock *sk, struct sk_buff *skb, const struct kdht_config *config,
+		    const struct kdht_answer *answer)
+{
+	kfree_skb(skb);
+	return 0;
+}
+#endif
 
 /**
  * kdht_send_reply() - answer a request
@@ -133,25 +151,7 @@ static void transmit(struct sock *sk, struct sk_buff *skb, struct way *way)
 size_t kdht_send_reply(struct sock *sk, struct sk_buff *skb, const struct kdht_config *config,
 		       const struct kdht_answer *answer)
 {
-	size_t len = kdht_answer_len_max(config, answer);
-	struct way way = { .is_v4 = skb->protocol == htons(ETH_P_IP) };
-
-	if (way.is_v4 ? find_way4(sk, skb, &way) : find_way6(sk, skb, &way))
-		goto free;
-	__skb_pull(skb, sizeof(struct udphdr));
-	if (make_room(skb, len))
-		goto leave;
-	__skb_trim(skb, 0);
-	__skb_put(skb, len);
-	len = kdht_answer_emit(config, answer, skb->data);
-	__skb_trim(skb, len);
-	forget_request(skb, sk);
-	transmit(sk, skb, &way);
-	return len;
-
-leave:
-	leave_way(&way);
-free:
-	kfree_skb(skb);
-	return 0;
+	if (skb->protocol == htons(ETH_P_IP))
+		return send4(sk, skb, config, answer);
+	return send6(sk, skb, config, answer);
 }

@@ -73,11 +73,26 @@ static struct kdht_view *view_of(struct kdht_table *table)
 	return rcu_dereference_protected(table->view, lockdep_is_held(&table->lock));
 }
 
+/* Notes where the ids of each first byte begin */
+static void note_starts(struct kdht_view *view)
+{
+	unsigned int first;
+	u16 place = 0;
+
+	for (first = 0; first <= KDHT_FIRST_BYTES; first++) {
+		while (place < view->count && view->contacts[place].id.bytes[0] < first)
+			place++;
+		view->starts[first] = place;
+	}
+}
+
 /* Lets readers see @view (NULL: nothing) from now on; under the lock */
 static void replace(struct kdht_table *table, struct kdht_view *view)
 {
 	struct kdht_view *old = view_of(table);
 
+	if (view)
+		note_starts(view);
 	rcu_assign_pointer(table->view, view);
 	if (old)
 		kvfree_rcu(old, rcu);
@@ -209,12 +224,16 @@ unlock:
 }
 
 /* The first of contacts @low to before @high, which share @bit bits, whose next one is set */
-static u16 first_with(const struct kdht_contact *contacts, u16 low, u16 high, unsigned int bit)
+static unsigned int first_with(const struct kdht_contact *contacts, unsigned int low,
+			       unsigned int high, unsigned int bit)
 {
-	while (low < high) {
-		u16 middle = low + (high - low) / 2;
+	const u8 *bytes = contacts->id.bytes + bit / 8;
+	u8 mask = 0x80 >> bit % 8;
 
-		if (kdht_id_bit(&contacts[middle].id, bit))
+	while (low < high) {
+		unsigned int middle = (low + high) / 2;
+
+		if (bytes[middle * sizeof(*contacts)] & mask)
 			high = middle;
 		else
 			low = middle + 1;
@@ -237,21 +256,38 @@ static void add_run(struct kdht_closest *out, const struct kdht_contact *contact
 	out->count += count;
 }
 
+/* The fewest contacts that share their first bits with @target, up to a byte, and are @k or all */
+static void narrow(const struct kdht_view *view, const struct kdht_id *target, unsigned int k,
+		   unsigned int *low, unsigned int *high)
+{
+	unsigned int first = target->bytes[0], width;
+
+	for (width = 1; width < KDHT_FIRST_BYTES; width *= 2) {
+		*low = view->starts[first & -width];
+		*high = view->starts[(first & -width) + width];
+		if (*high - *low >= k)
+			return;
+	}
+	*low = 0;
+	*high = view->count;
+}
+
 /* The @k nearest of a view, whoever they are. Each run has a contact at least, so @k suffice */
-static void find_nearest(const struct kdht_view *view, const struct kdht_id *target, u16 k,
-			 struct kdht_closest *out)
+static void find_nearest(const struct kdht_view *view, const struct kdht_id *target,
+			 unsigned int k, struct kdht_closest *out)
 {
 	const struct kdht_contact *contacts = view->contacts;
-	u16 low = 0, high = view->count;
+	unsigned int low, high;
 
 	out->count = 0;
 	out->run_count = 0;
+	narrow(view, target, k, &low, &high);
 	while (high - low > k && k) {
 		/* The first and the last share no more than all between them do */
 		unsigned int bit = kdht_id_shared(&contacts[low].id, &contacts[high - 1].id);
-		u16 ones = first_with(contacts, low, high, bit);
+		unsigned int ones = first_with(contacts, low, high, bit);
 		bool is_high = kdht_id_bit(target, bit);
-		u16 near = is_high ? high - ones : ones - low;
+		unsigned int near = is_high ? high - ones : ones - low;
 
 		if (near > k) {
 			if (is_high)
@@ -276,16 +312,21 @@ static void find_nearest(const struct kdht_view *view, const struct kdht_id *tar
 /* Takes @asker out of the runs. Whether it was there */
 static bool leave_out(struct kdht_closest *out, const struct kdht_id *asker)
 {
+	u64 prefix = kdht_id_prefix(asker);
+	u16 place, behind;
 	bool is_there;
 	u8 i;
 
 	for (i = 0; i < out->run_count; i++) {
 		struct kdht_run *run = &out->runs[i];
-		u16 place = place_of(run->contacts, run->count, asker, &is_there);
-		u16 behind = run->count - place - 1;
 
+		if (prefix < kdht_id_prefix(&run->contacts->id) ||
+		    prefix > kdht_id_prefix(&run->contacts[run->count - 1].id))
+			continue;
+		place = place_of(run->contacts, run->count, asker, &is_there);
 		if (!is_there)
 			continue;
+		behind = run->count - place - 1;
 		out->count--;
 		run->count = place;
 		if (behind && place) {

@@ -15,15 +15,20 @@
 /* Most contacts of one table; 40 bytes each */
 #define KDHT_CONTACTS_MAX	2048
 
+/* First bytes that an id may have */
+#define KDHT_FIRST_BYTES	256
+
 /**
  * struct kdht_view - what readers see of a table; never changed
  * @rcu: for whoever frees it
  * @count: how many contacts
+ * @starts: by first byte, and one beyond: contacts whose ids begin with less
  * @contacts: sorted by id
  */
 struct kdht_view {
 	struct rcu_head rcu;
 	u16 count;
+	u16 starts[KDHT_FIRST_BYTES + 1];
 	struct kdht_contact contacts[];
 };
 
