@@ -36,39 +36,6 @@ bool kdht_emit_begin(struct kdht_emit *emit, const struct kdht_head *head,
 }
 
 /**
- * kdht_emit_body() - add a kind's fixed part
- * @emit: the message
- * @body: the part
- * @len: its bytes
- *
- * Return: whether it fitted.
- */
-bool kdht_emit_body(struct kdht_emit *emit, const void *body, size_t len)
-{
-	if (emit->limit - emit->len < len)
-		return false;
-	memcpy(emit->buf + emit->len, body, len);
-	emit->len += len;
-	return true;
-}
-
-/**
- * kdht_emit_contacts() - add contacts and count them in the head
- * @emit: the message
- * @contacts: contacts side by side
- * @count: how many; no message holds over 255
- *
- * Return: whether all fitted; if not, none is there.
- */
-bool kdht_emit_contacts(struct kdht_emit *emit, const struct kdht_contact *contacts, u8 count)
-{
-	if (!kdht_emit_body(emit, contacts, count * sizeof(*contacts)))
-		return false;
-	emit->head.arg += count;
-	return true;
-}
-
-/**
  * kdht_emit_record() - add a value's record to a reply and count it in the head
  * @emit: the message
  * @record: the record, whole

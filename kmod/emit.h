@@ -27,8 +27,6 @@ struct kdht_emit {
 
 bool kdht_emit_begin(struct kdht_emit *emit, const struct kdht_head *head,
 		     const struct kdht_network_key *key, void *buf, size_t len_max);
-bool kdht_emit_body(struct kdht_emit *emit, const void *body, size_t len);
-bool kdht_emit_contacts(struct kdht_emit *emit, const struct kdht_contact *contacts, u8 count);
 bool kdht_emit_record(struct kdht_emit *emit, const struct kdht_record *record, size_t len,
 		      u32 age_s);
 void kdht_emit_pad_to(struct kdht_emit *emit, size_t total);
@@ -55,6 +53,40 @@ static inline size_t kdht_mac_len(const struct kdht_ring *ring)
 static inline const struct kdht_network_key *kdht_signing(const struct kdht_ring *ring)
 {
 	return ring->count ? &ring->keys[0] : NULL;
+}
+
+/**
+ * kdht_emit_body() - add a kind's fixed part
+ * @emit: the message
+ * @body: the part
+ * @len: its bytes
+ *
+ * Return: whether it fitted.
+ */
+static inline bool kdht_emit_body(struct kdht_emit *emit, const void *body, size_t len)
+{
+	if (emit->limit - emit->len < len)
+		return false;
+	memcpy(emit->buf + emit->len, body, len);
+	emit->len += len;
+	return true;
+}
+
+/**
+ * kdht_emit_contacts() - add contacts and count them in the head
+ * @emit: the message
+ * @contacts: contacts side by side
+ * @count: how many; no message holds over 255
+ *
+ * Return: whether all fitted; if not, none is there.
+ */
+static inline bool kdht_emit_contacts(struct kdht_emit *emit,
+				      const struct kdht_contact *contacts, u8 count)
+{
+	if (!kdht_emit_body(emit, contacts, count * sizeof(*contacts)))
+		return false;
+	emit->head.arg += count;
+	return true;
 }
 
 #endif /* KDHT_EMIT_H */
