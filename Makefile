@@ -2,7 +2,8 @@
 
 CARGO ?= cargo
 
-.PHONY: all demo test test-kmod test-kmod-sanitize sim mutants bench needs lint no-std clean
+.PHONY: all demo test test-kmod test-kmod-sanitize count-kmod sim mutants bench needs lint no-std \
+	clean
 
 all:
 	$(CARGO) build --release
@@ -16,12 +17,20 @@ test: needs
 	$(CARGO) test --workspace --all-features
 	./kmod/test/build bookworm-backports
 	./kmod/test/guest
+	$(MAKE) count-kmod
 
-# The kernel module's tests alone: its C beside the Rust crates, then the module in a guest.
+# The kernel module's tests alone: its C beside the Rust crates, then the module in a guest, and
+# the instructions that it takes.
 test-kmod: needs
 	$(CARGO) test -p kdht-kmod -p kdht-kmod-test
 	./kmod/test/build bookworm-backports
 	./kmod/test/guest
+	$(MAKE) count-kmod
+
+# Holds the instructions of kernel path, engine and bare echoes to bench/kernel/baseline.json.
+count-kmod:
+	$(CARGO) build --release -p kdht -p kdht-bench
+	target/release/kdht-bench kernel --quick --check
 
 # The module in kernels with sanitizers, which are built first. For people, not for every change.
 test-kmod-sanitize: needs

@@ -3,6 +3,7 @@
 
 mod baseline;
 mod guest;
+mod native;
 mod page;
 pub mod plan;
 mod profile;
@@ -10,7 +11,7 @@ mod row;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path as FilePath, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -50,6 +51,9 @@ pub struct KernelArgs {
     /// Write the counts down there
     #[arg(long, conflicts_with_all = ["check", "path"])]
     pub bless: bool,
+    /// Time the same cells on this host instead, which must be able to load a module; as root
+    #[arg(long, conflicts_with_all = ["check", "bless", "mitigations"])]
+    pub native: bool,
     /// Folder of the optimised kdht, kdht-bench and kdht-bench-guest
     /// [default: that of this command]
     #[arg(long, value_name = "DIR")]
@@ -69,7 +73,11 @@ pub struct KernelArgs {
 pub fn main(args: &KernelArgs) -> Result<(), String> {
     let out = args.out.clone().unwrap_or_else(|| default_out("target/bench".as_ref(), "kernel"));
     fs::create_dir_all(&out).map_err(|error| format!("{}: {error}", out.display()))?;
-    let machine = prepare(args)?;
+    let programs = programs(args)?;
+    if args.native {
+        return time(args, &programs, &out);
+    }
+    let machine = Machine::prepare(&programs, "target/kmod/count".as_ref())?;
     let mut rows = Vec::new();
     let mut key = machine.made_by.clone();
     let mut vulnerabilities = BTreeMap::new();
@@ -86,19 +94,15 @@ pub fn main(args: &KernelArgs) -> Result<(), String> {
     let gates = gates(&rows);
     let found = Baseline::of(&key, &rows);
 
-    let write = |name: &str, text: &str| {
-        let path = out.join(name);
-        fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
-    };
     let cells = json!({ "key": key, "quick": args.quick, "gates": gates, "cells": rows });
-    write("cells.json", &format!("{cells:#}\n"))?;
+    write(&out, "cells.json", &format!("{cells:#}\n"))?;
     let mut env = host::describe();
     env["counted_on"] = json!(key);
     env["vulnerabilities"] = json!(vulnerabilities);
-    write("env.json", &format!("{env:#}\n"))?;
+    write(&out, "env.json", &format!("{env:#}\n"))?;
     let command = repeat();
-    write("repeat.sh", &format!("#!/bin/sh\n# Counts the same again.\n{command}\n"))?;
-    write("report.html", &page::html(&rows, &gates, &env, &command)?)?;
+    write(&out, "repeat.sh", &format!("#!/bin/sh\n# Counts the same again.\n{command}\n"))?;
+    write(&out, "report.html", &page::html(&rows, &gates, &env, &command)?)?;
 
     if args.json {
         println!("{cells}");
@@ -112,15 +116,36 @@ pub fn main(args: &KernelArgs) -> Result<(), String> {
     if args.check { check(&found) } else { Ok(()) }
 }
 
-fn prepare(args: &KernelArgs) -> Result<Machine, String> {
+fn time(args: &KernelArgs, programs: &FilePath, out: &FilePath) -> Result<(), String> {
+    let rows = native::time(programs, args.quick, &args.path)?;
+    let env = host::describe();
+    let cells = json!({ "native": true, "quick": args.quick, "cells": rows });
+    write(out, "cells.json", &format!("{cells:#}\n"))?;
+    write(out, "env.json", &format!("{env:#}\n"))?;
+    if args.json {
+        println!("{cells}");
+    } else {
+        print!("{}", page::aligned(&native::table(&rows), 3));
+    }
+    eprintln!("cells: {}", out.join("cells.json").display());
+    Ok(())
+}
+
+fn write(out: &FilePath, name: &str, text: &str) -> Result<(), String> {
+    let path = out.join(name);
+    fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// The folder of the programs that are measured.
+fn programs(args: &KernelArgs) -> Result<PathBuf, String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let beside = own.parent().map(PathBuf::from).unwrap_or_default();
-    let programs = args.programs.clone().unwrap_or(beside);
     if cfg!(debug_assertions) && args.programs.is_none() {
         return Err("built without optimisation: run it by cargo run --release, or name the \
                     folder of optimised programs by --programs"
             .to_owned());
     }
+    let programs = args.programs.clone().unwrap_or(beside);
     for program in ["kdht", "kdht-bench", "kdht-bench-guest"] {
         if !programs.join(program).exists() {
             return Err(format!(
@@ -129,7 +154,7 @@ fn prepare(args: &KernelArgs) -> Result<Machine, String> {
             ));
         }
     }
-    Machine::prepare(&programs, "target/kmod/count".as_ref())
+    Ok(programs)
 }
 
 fn mitigations(args: &KernelArgs) -> Vec<Mitigations> {

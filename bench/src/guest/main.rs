@@ -1,9 +1,10 @@
 //! `kdht-bench-guest`: what `kdht-bench kernel` runs in its guest. It starts one server after
 //! another, asks each what the plan says, and marks when the emulator shall count. Each line
-//! `counted` on standard output has the cell that the next count is of.
+//! `counted` on standard output has the cell that a count is of.
 #![forbid(unsafe_code)]
 
 mod asker;
+mod clock;
 mod far;
 mod server;
 
@@ -15,6 +16,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use kdht_bench::kernel::plan::{Ask, Link, Path, ROUND_TRIPS, plan};
+
+use serde_json::{Value as Json, json};
 
 use asker::Asker;
 use server::Server;
@@ -29,6 +32,12 @@ struct Cli {
     /// Where kdht.ko is
     #[arg(long, value_name = "DIR")]
     modules: PathBuf,
+    /// Time each cell instead of marking it: a line `timed` has the cell and what it took
+    #[arg(long)]
+    clock: bool,
+    /// The core that engines are pinned to
+    #[arg(long, value_name = "CPU", default_value_t = 0)]
+    core: usize,
     /// Few cells
     #[arg(long)]
     quick: bool,
@@ -56,9 +65,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<(), String> {
-    let mark =
-        File::options().write(true).open(MARK).map_err(|error| format!("{MARK}: {error}"))?;
-    let set_mark = || mark.write_at(b"1", 0).map(|_| ()).map_err(|error| error.to_string());
+    let mark = (!cli.clock).then(Mark::open).transpose()?;
     let mut running: Option<(Ask, Server)> = None;
     for ask in plan(cli.quick) {
         if !cli.path.is_empty() && !cli.path.contains(&ask.path) {
@@ -69,7 +76,7 @@ fn run(cli: &Cli) -> Result<(), String> {
             _ => {
                 // Gone before the next takes its place.
                 drop(running.take());
-                let server = Server::start(&ask, &cli.modules)?;
+                let server = Server::start(&ask, &cli.modules, cli.core)?;
                 std::thread::sleep(SETTLING);
                 &mut running.insert((ask, server)).1
             }
@@ -79,14 +86,40 @@ fn run(cli: &Cli) -> Result<(), String> {
         let mut asker = Asker::new(&ask, server, namespace).map_err(told)?;
         asker.check().map_err(told)?;
         asker.ask(WARM_UP).map_err(told)?;
-        set_mark()?;
-        let done = asker.ask(ROUND_TRIPS);
-        set_mark()?;
-        done.map_err(told)?;
-        let cell = serde_json::to_string(&ask).map_err(|error| error.to_string())?;
-        println!("counted {cell}");
+        let (word, cell) = match &mark {
+            Some(mark) => {
+                mark.set()?;
+                let done = asker.ask(ROUND_TRIPS);
+                mark.set()?;
+                done.map_err(told)?;
+                ("counted", json!(ask))
+            }
+            None => {
+                let timed = clock::time(&mut asker, ask.in_flight).map_err(told)?;
+                let mut cell = json!(ask);
+                if let (Json::Object(cell), Json::Object(timed)) = (&mut cell, json!(timed)) {
+                    cell.extend(timed);
+                }
+                ("timed", cell)
+            }
+        };
+        println!("{word} {cell}");
     }
     Ok(())
+}
+
+/// By which the counting plugin knows where a count begins and ends.
+struct Mark(File);
+
+impl Mark {
+    fn open() -> Result<Self, String> {
+        let opened = File::options().write(true).open(MARK);
+        opened.map(Self).map_err(|error| format!("{MARK}: {error}"))
+    }
+
+    fn set(&self) -> Result<(), String> {
+        self.0.write_at(b"1", 0).map(|_| ()).map_err(|error| format!("{MARK}: {error}"))
+    }
 }
 
 /// Whether the server that was started for one cell is right for another.

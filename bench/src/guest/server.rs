@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::Path as FilePath;
+use std::path::{Path as FilePath, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use kdht_bench::draw::Draw;
@@ -34,28 +34,34 @@ pub(crate) struct Server {
     keys: Vec<(u32, Id)>,
     known: Vec<Id>,
     /// What answers as long as it is there.
-    _running: Running,
+    running: Running,
 }
 
 enum Running {
-    Process(Child),
+    Process {
+        child: Child,
+        /// What it leaves, to be removed.
+        state: Option<PathBuf>,
+    },
     /// A socket that a module answers on.
     Attached(#[allow(dead_code, reason = "it is kept open")] UdpSocket),
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Self::Process(child) = self {
-            // It may have ended by itself.
+        if let Self::Process { child, state } = self {
+            // It may have ended by itself, and left nothing.
             let _ = child.kill();
             let _ = child.wait();
+            let _ = state.take().map(std::fs::remove_dir_all);
         }
     }
 }
 
 impl Server {
-    /// Starts who answers `ask` and all cells of the same path, link and table.
-    pub(crate) fn start(ask: &Ask, modules: &FilePath) -> Result<Self, String> {
+    /// Starts who answers `ask` and all cells of the same path, link and table; an engine on
+    /// `core`.
+    pub(crate) fn start(ask: &Ask, modules: &FilePath, core: usize) -> Result<Self, String> {
         let ip = match ask.link {
             Link::Lo => IpAddr::V4(Ipv4Addr::LOCALHOST),
             Link::Veth => NEAR,
@@ -72,7 +78,7 @@ impl Server {
             Path::EchoRecvfrom => Self::process(echo("recvfrom")),
             Path::EchoMmsg => Self::process(echo("mmsg")),
             Path::EchoUring => Self::process(echo("uring")),
-            Path::Mmsg | Path::Uring => Self::engine(ask, &listen),
+            Path::Mmsg | Path::Uring => Self::engine(ask, &listen, core),
             Path::EchoEncap => {
                 let socket = bind(ip)?;
                 let path = "/sys/module/kdht_floor/parameters/echo";
@@ -109,7 +115,7 @@ impl Server {
 
     fn attached(socket: UdpSocket) -> Result<Self, String> {
         let addr = socket.local_addr().map_err(|error| error.to_string())?;
-        Ok(Self { addr, keys: Vec::new(), known: Vec::new(), _running: Running::Attached(socket) })
+        Ok(Self { addr, keys: Vec::new(), known: Vec::new(), running: Running::Attached(socket) })
     }
 
     /// A program whose first line tells where it answers.
@@ -117,24 +123,29 @@ impl Server {
         let started = command.stdout(Stdio::piped()).spawn();
         let mut child = started.map_err(|error| format!("{command:?}: {error}"))?;
         let out = child.stdout.take().ok_or("no output")?;
-        let _running = Running::Process(child);
+        let running = Running::Process { child, state: None };
         let mut line = String::new();
         BufReader::new(out).read_line(&mut line).map_err(|error| error.to_string())?;
         let told: Option<Json> = serde_json::from_str(&line).ok();
         let addr = told.as_ref().and_then(|told| told["listen"][0].as_str()?.parse().ok());
         let addr = addr.ok_or_else(|| format!("{command:?} says `{line}`"))?;
-        Ok(Self { addr, keys: Vec::new(), known: Vec::new(), _running })
+        Ok(Self { addr, keys: Vec::new(), known: Vec::new(), running })
     }
 
-    fn engine(ask: &Ask, listen: &str) -> Result<Self, String> {
-        let state = format!("/tmp/{}-{}-{}", ask.path.name(), ask.link.name(), ask.table);
+    fn engine(ask: &Ask, listen: &str, core: usize) -> Result<Self, String> {
+        let part = [ask.path.name(), ask.link.name(), &ask.table.to_string()].join("-");
+        let state = std::env::temp_dir().join(format!("kdht-bench-{}-{part}", std::process::id()));
         let mut command = Command::new("kdht");
-        command.args(["run", "--json", "--listen", listen, "--state", &state]);
-        command.args(["--datapath", ask.path.name(), "--poll", "sleep", "--cores", "0"]);
+        command.args(["run", "--json", "--listen", listen, "--state"]).arg(&state);
+        command.args(["--datapath", ask.path.name(), "--poll", "sleep"]);
+        command.args(["--cores", &core.to_string()]);
         command.args(["--table", &format!("wide:{}", ask.table.max(1))]);
         command.args(["--set", &format!("throttle.rate_per_s={ALLOWANCE}")]);
         command.args(["--set", &format!("throttle.burst={ALLOWANCE}")]);
         let mut server = Self::process(command)?;
+        if let Running::Process { state: kept, .. } = &mut server.running {
+            *kept = Some(state);
+        }
         if ask.table > 0 {
             let count = ask.table as usize;
             let mut feeder = Feeder::new(server.addr, count, SEED, Speech::Kdht)?;

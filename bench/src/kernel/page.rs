@@ -22,13 +22,18 @@ const FUNCTIONS_SHOWN: usize = 25;
 pub(super) fn table(rows: &[Row]) -> String {
     let mut lines = vec![COLUMNS.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>()];
     lines.extend(rows.iter().map(|row| COLUMNS.iter().map(|(_, value)| value(row)).collect()));
+    aligned(&lines, 2)
+}
+
+/// Lines of words in columns, the first `left` of which begin where they stand and the others end
+/// there.
+pub(super) fn aligned(lines: &[Vec<String>], left: usize) -> String {
     let width = |at: usize| lines.iter().map(|line| line[at].len()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..COLUMNS.len()).map(width).collect();
+    let widths: Vec<usize> = (0..lines.first().map_or(0, Vec::len)).map(width).collect();
     let mut out = String::new();
-    for line in &lines {
-        let words = line.iter().zip(&widths).enumerate().map(|(at, (word, width))| match at {
-            0 | 1 => format!("{word:<width$}"),
-            _ => format!("{word:>width$}"),
+    for line in lines {
+        let words = line.iter().zip(&widths).enumerate().map(|(at, (word, width))| {
+            if at < left { format!("{word:<width$}") } else { format!("{word:>width$}") }
         });
         out.push_str(words.collect::<Vec<_>>().join("  ").trim_end());
         out.push('\n');

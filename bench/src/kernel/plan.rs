@@ -128,6 +128,20 @@ pub struct Ask {
     pub in_flight: u32,
 }
 
+/// What a cell took by a clock: of each round trip, or for the quantiles of each batch, which is
+/// as many round trips as are in flight.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Timed {
+    /// Nanoseconds of a round trip.
+    pub ns: f64,
+    /// The median batch, in nanoseconds.
+    pub p50_ns: f64,
+    /// The slowest batch but one in a hundred, in nanoseconds.
+    pub p99_ns: f64,
+    /// Cycles of all processors for a round trip; nothing where they are not counted.
+    pub cycles: Option<f64>,
+}
+
 /// Round trips of a cell that are counted: a multiple of all that may be in flight.
 pub const ROUND_TRIPS: u32 = 512;
 /// Sizes of tables.

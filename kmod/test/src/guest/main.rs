@@ -1,11 +1,11 @@
 //! What is tried with the module itself, in a guest: run as root on a kernel that may be
 //! lost, with `udp_tunnel.ko`, `ip6_udp_tunnel.ko` and `kdht.ko` in the directory that the
-//! command line names. With `count` it measures instead. Every case begins with the module loaded and ends with it at rest.
+//! command line names. Every case begins with the module loaded and ends with
+//! it at rest.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used)]
 
 mod answering;
-mod count;
 mod daemon;
 mod hostile;
 mod kdht;
@@ -31,7 +31,7 @@ type Case = (&'static str, fn(&Module));
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
     let Some(first) = words.next() else {
-        eprintln!("usage: kdht-guest MODULES [count]");
+        eprintln!("usage: kdht-guest MODULES");
         return ExitCode::from(2);
     };
     // Parts of cases that need a process of their own.
@@ -41,9 +41,6 @@ fn main() -> ExitCode {
         _ => {}
     }
     let module = Module::at(&first);
-    if words.next().is_some_and(|word| word == "count") {
-        return count::count(&module);
-    }
     module.load().unwrap();
     // Where `engine=absent` is said, the command `kdht` is not there to be tried.
     let engine: &[Case] = match std::env::var("engine").as_deref() {
