@@ -96,7 +96,8 @@ free:
 
 static void socket_destroyed(struct sock *sk)
 {
-	struct floor *floor = __sk_user_data(sk);
+	/* Nobody else changes it, and this is called once */
+	struct floor *floor = rcu_dereference_protected(__sk_user_data(sk), true);
 
 	lock_sock(sk);
 	udp_sk(sk)->encap_type = 0;
