@@ -1,5 +1,6 @@
 //! The engine with kernel routing: what it stores is found, whoever answers.
 
+use std::os::unix::process::CommandExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -21,6 +22,7 @@ pub(crate) const CASES: &[Case] = &[
     ("the same node answers the same, whoever routes", answers_the_same),
     ("a network of both kinds of nodes finds what is put through any", finds_through_any),
     ("a node with two shards and both families lets the module answer", serves_with_shards),
+    ("without CAP_NET_ADMIN the engine names it, or routes itself", names_the_capability),
 ];
 
 /// A number that the guest's command line may name: `puts`, how many are tried, and their
@@ -355,4 +357,21 @@ fn serves_with_shards(_: &Module) {
     let before = node.stat()["kdht_kernel_out_datagrams_total"];
     client.ask(&Request::of(Kind::Ping).bytes());
     assert_eq!(node.stat()["kdht_kernel_out_datagrams_total"], before + 1);
+}
+
+fn names_the_capability(_: &Module) {
+    let run = |routing: &str, more: &[&str]| {
+        let mut command = std::process::Command::new("kdht");
+        command.args(["run", "--listen", "127.0.0.1:4105", "--routing", routing]);
+        command.args(more).uid(1_000).gid(1_000).output().unwrap()
+    };
+    let output = run("kernel", &[]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("CAP_NET_ADMIN") && said.contains("`routing`"), "{said}");
+    // Its own shell ends at once, and the node with it.
+    let output = run("auto", &["--shell", "--set", "drain_s=0"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("CAP_NET_ADMIN"), "{said}");
+    assert!(becomes_quiet());
 }
