@@ -33,7 +33,7 @@ pub(crate) const LATE_CASES: &[Case] =
     &[("a silent member is pinged twice before a newcomer has its place", pings_before_it_evicts)];
 
 /// How long the module may take to do what it is to do at once.
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(10);
 /// How long silence is listened to.
 const WHILE: Duration = Duration::from_millis(300);
 
@@ -199,9 +199,10 @@ fn pings_before_it_evicts(_: &Module) {
     std::fs::write(&enable, "1").unwrap();
     node.control.seen(&node.id, &[silent]).unwrap();
     let another = Peer::of_class(node.id, 0, &mut random);
+    // Before the first ping left: whatever is seen late makes the time until the second longer.
+    let first = Instant::now();
     another.ping(node.addr());
     assert!(old.request(SOON).is_some(), "not pinged");
-    let first = Instant::now();
     let is_done = || told(&node, &old.id).iter().any(|contact| *contact != old.contact());
     let (mut pings, mut second) = (1, None);
     let begun = Instant::now();
