@@ -305,7 +305,7 @@ static void handle_reply(struct kdht_discovery *discovery, const struct kdht_req
 	kdht_requests_measured(&discovery->requests, told.rtt_us);
 	kdht_discovery_answered(discovery, &by.id, &by.endpoint, &told, request->replied_ns);
 	if (request->purpose == KDHT_SEEDING) {
-		kdht_join_seed_answered(discovery, &by);
+		kdht_join_seed_answered(discovery, request->search, &by);
 	} else if (request->purpose == KDHT_SEARCH) {
 		if (message.head->kind == KDHT_KIND_FIND_NODE) {
 			count = usable(discovery, &message, named);
@@ -326,7 +326,7 @@ static void handle_failure(struct kdht_discovery *discovery, const struct kdht_r
 		kdht_discovery_failed(discovery, &request->expected, &request->endpoint,
 				      request->sent_ns);
 	if (request->purpose == KDHT_SEEDING)
-		kdht_join_seed_failed(discovery);
+		kdht_join_seed_failed(discovery, request->search);
 	else if (request->purpose == KDHT_SEARCH)
 		kdht_search_failed(discovery, request);
 }

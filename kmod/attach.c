@@ -154,23 +154,34 @@ static void socket_release(struct work_struct *work)
 {
 	struct kdht_socket *socket = container_of(to_rcu_work(work), struct kdht_socket, release);
 
+	sock_put(socket->sk);
 	instance_put(socket->instance);
 	kfree(socket);
 	module_put(THIS_MODULE);
 }
 
-/* Takes the module's hands off a socket; under kdht_lock */
-static void detach(struct kdht_socket *socket)
+/*
+ * Takes the module's hands off a socket; under kdht_lock. One that is being closed is left to
+ * socket_destroyed(), which may be on its way here: unless @is_closer, which it is itself, or the
+ * owner had the socket forget its encapsulation, so that nobody calls it
+ */
+static void detach(struct kdht_socket *socket, bool is_closer)
 {
 	struct kdht_instance *instance = socket->instance;
 	struct sock *sk = socket->sk;
 
 	lock_sock(sk);
+	if (!is_closer && sock_flag(sk, SOCK_DEAD) && udp_sk(sk)->encap_type) {
+		release_sock(sk);
+		return;
+	}
 	udp_sk(sk)->encap_type = 0;
 	WRITE_ONCE(udp_sk(sk)->encap_rcv, NULL);
 	udp_sk(sk)->encap_destroy = NULL;
 	inet_dec_convert_csum(sk);
+	write_lock_bh(&sk->sk_callback_lock);
 	rcu_assign_sk_user_data(sk, NULL);
+	write_unlock_bh(&sk->sk_callback_lock);
 	release_sock(sk);
 
 	list_del(&socket->list);
@@ -196,8 +207,23 @@ static void socket_destroyed(struct sock *sk)
 	mutex_lock(&kdht_lock);
 	socket = rcu_dereference_protected(__sk_user_data(sk), lockdep_is_held(&kdht_lock));
 	if (socket)
-		detach(socket);
+		detach(socket, true);
 	mutex_unlock(&kdht_lock);
+}
+
+/* Sockets that were closed unnoticed, since their owner had them forget their encapsulation */
+static void detach_dead(struct net *net)
+{
+	struct kdht_instance *instance, *next_instance;
+	struct kdht_socket *socket, *next;
+
+	list_for_each_entry_safe(instance, next_instance, kdht_instances(net), list) {
+		refcount_inc(&instance->refs);
+		list_for_each_entry_safe(socket, next, &instance->sockets, list)
+			if (sock_flag(socket->sk, SOCK_DEAD))
+				detach(socket, false);
+		instance_put(instance);
+	}
 }
 
 static int check_socket(struct net *net, const struct socket *sock)
@@ -224,7 +250,7 @@ static int check_socket(struct net *net, const struct socket *sock)
  * Context: process; may sleep. Holds kdht_lock, takes the socket's lock.
  * Return: 0, -EAFNOSUPPORT or -EPROTONOSUPPORT for a socket of another kind, -EXDEV for one of
  * another namespace, -EBUSY if somebody has it already, -ENOSPC at KDHT_NODES_MAX or
- * KDHT_SOCKETS_MAX, -EINVAL for too many slots, or -ENOMEM.
+ * KDHT_SOCKETS_MAX, -EINVAL for too many slots, -ENODEV if the module is about to go, or -ENOMEM.
  */
 int kdht_attach(struct net *net, const struct kdht_id *id, struct socket *sock,
 		u32 throttle_slots)
@@ -244,9 +270,15 @@ int kdht_attach(struct net *net, const struct kdht_id *id, struct socket *sock,
 	err = check_socket(net, sock);
 	if (err)
 		return err;
+	detach_dead(net);
+	/* A command of the family does not keep the module from going */
+	if (!try_module_get(THIS_MODULE))
+		return -ENODEV;
 	socket = kzalloc(sizeof(*socket), GFP_KERNEL_ACCOUNT);
-	if (!socket)
-		return -ENOMEM;
+	if (!socket) {
+		err = -ENOMEM;
+		goto put_module;
+	}
 	instance = kdht_instance_find(net, id);
 	err = -ENOSPC;
 	if (instance) {
@@ -267,18 +299,24 @@ int kdht_attach(struct net *net, const struct kdht_id *id, struct socket *sock,
 	INIT_RCU_WORK(&socket->release, socket_release);
 
 	lock_sock(sock->sk);
+	/* Arrays of sockets, which BPF has, claim it under this lock alone */
+	write_lock_bh(&sock->sk->sk_callback_lock);
 	err = -EBUSY;
 	if (!__sk_user_data(sock->sk) && !udp_sk(sock->sk)->encap_type) {
+		rcu_assign_sk_user_data(sock->sk, socket);
+		err = 0;
+	}
+	write_unlock_bh(&sock->sk->sk_callback_lock);
+	if (!err) {
 		tunnel.sk_user_data = socket;
 		setup_udp_tunnel_sock(net, sock, &tunnel);
-		err = 0;
+		/* It is there until it is detached, whatever its owner does */
+		sock_hold(sock->sk);
 	}
 	release_sock(sock->sk);
 	if (err)
 		goto put_instance;
 
-	/* Within a command of the family, so the module is there */
-	__module_get(THIS_MODULE);
 	list_add_tail(&socket->list, &instance->sockets);
 	instance->socket_count++;
 	kdht_discovery_sockets(instance->discovery);
@@ -292,6 +330,8 @@ put_instance:
 	instance_put(instance);
 free_socket:
 	kfree(socket);
+put_module:
+	module_put(THIS_MODULE);
 	return err;
 }
 
@@ -309,7 +349,7 @@ int kdht_detach(struct net *net, struct socket *sock)
 	if (check_socket(net, sock) || udp_sk(sock->sk)->encap_destroy != socket_destroyed)
 		return -ENOENT;
 	detach(rcu_dereference_protected(__sk_user_data(sock->sk),
-					 lockdep_is_held(&kdht_lock)));
+					 lockdep_is_held(&kdht_lock)), false);
 	return 0;
 }
 
@@ -324,8 +364,11 @@ void kdht_detach_all(struct kdht_instance *instance)
 	struct kdht_socket *socket, *next;
 
 	lockdep_assert_held(&kdht_lock);
+	/* Its list is looked at after the last one is gone */
+	refcount_inc(&instance->refs);
 	list_for_each_entry_safe(socket, next, &instance->sockets, list)
-		detach(socket);
+		detach(socket, false);
+	instance_put(instance);
 }
 
 static int __net_init kdht_net_init(struct net *net)

@@ -55,7 +55,7 @@ struct kdht_instance {
 /**
  * struct kdht_socket - one attached socket; its sk_user_data
  * @instance: whose it is
- * @sk: the socket
+ * @sk: the socket, which is held
  * @list: in its node's sockets; under kdht_lock
  * @release: frees it, a grace period after it was detached
  */

@@ -81,6 +81,22 @@ void kdht_cookies_init(struct kdht_cookies *cookies, const siphash_key_t *master
 }
 
 /**
+ * kdht_cookies_replace() - cookies by another secret: those made before are worth nothing
+ * @cookies: in use already
+ * @master: the secret of all secrets
+ * @now_ns: monotonic time
+ *
+ * Context: process.
+ */
+void kdht_cookies_replace(struct kdht_cookies *cookies, const siphash_key_t *master, u64 now_ns)
+{
+	write_seqlock_bh(&cookies->lock);
+	cookies->master = *master;
+	enter(cookies, epoch_of(now_ns));
+	write_sequnlock_bh(&cookies->lock);
+}
+
+/**
  * kdht_cookie_check() - verify a cookie and make a fresh one
  * @cookies: the node's
  * @peer: who presents it

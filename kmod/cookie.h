@@ -32,6 +32,7 @@ struct kdht_cookies {
 };
 
 void kdht_cookies_init(struct kdht_cookies *cookies, const siphash_key_t *master, u64 now_ns);
+void kdht_cookies_replace(struct kdht_cookies *cookies, const siphash_key_t *master, u64 now_ns);
 bool kdht_cookie_check(struct kdht_cookies *cookies, const struct kdht_endpoint *peer,
 		       u64 presented, u64 now_ns, u64 *fresh);
 

@@ -118,6 +118,7 @@ struct kdht_discovered {
  * @searches: lookups under way, each in any place
  * @search_number: of the last lookup that was begun
  * @join: how far it has come
+ * @join_number: of the last join that was begun
  * @heard: messages that came in so far
  * @probe_at_ns: when contacts are looked over
  * @refresh_at_ns: when ranges are
@@ -147,6 +148,7 @@ struct kdht_discovery {
 	struct kdht_search *searches[KDHT_SEARCHES_MAX];
 	u32 search_number;
 	struct kdht_join join;
+	u32 join_number;
 	u64 heard;
 	u64 probe_at_ns;
 	u64 refresh_at_ns;
@@ -196,15 +198,16 @@ void kdht_search_slow(struct kdht_discovery *discovery, const struct kdht_reques
 void kdht_search_failed(struct kdht_discovery *discovery, const struct kdht_request *request);
 unsigned int kdht_search_count(const struct kdht_discovery *discovery, u8 audience);
 void kdht_search_end_all(struct kdht_discovery *discovery);
+void kdht_search_end_join(struct kdht_discovery *discovery);
 u8 kdht_part_bits(const struct kdht_discovery *discovery);
 
 /* Joining (join.c) */
 int kdht_join_begin(struct kdht_discovery *discovery, const struct kdht_endpoint *seeds,
 		    u16 count);
 void kdht_join_continue(struct kdht_discovery *discovery, u64 now_ns);
-void kdht_join_seed_answered(struct kdht_discovery *discovery,
+void kdht_join_seed_answered(struct kdht_discovery *discovery, u32 number,
 			     const struct kdht_contact *contact);
-void kdht_join_seed_failed(struct kdht_discovery *discovery);
+void kdht_join_seed_failed(struct kdht_discovery *discovery, u32 number);
 void kdht_join_search_ended(struct kdht_discovery *discovery, bool is_found);
 void kdht_join_forget(struct kdht_discovery *discovery);
 

@@ -40,7 +40,7 @@ bool kdht_emit_begin(struct kdht_emit *emit, const struct kdht_head *head,
  * @emit: the message
  * @record: the record, whole
  * @len: its bytes
- * @age_s: seconds that its remaining_s is old, no more than those
+ * @age_s: seconds that its remaining_s is old
  *
  * Return: whether it fitted.
  */
@@ -51,7 +51,9 @@ bool kdht_emit_record(struct kdht_emit *emit, const struct kdht_record *record, 
 
 	if (emit->head.arg == 255 || !kdht_emit_body(emit, record, len))
 		return false;
-	head->remaining_s = cpu_to_le32(le32_to_cpu(record->remaining_s) - age_s);
+	/* Its age is of a finer clock than the one by which it had not expired */
+	head->remaining_s = cpu_to_le32(le32_to_cpu(record->remaining_s) -
+					min(le32_to_cpu(record->remaining_s), age_s));
 	emit->head.arg++;
 	return true;
 }

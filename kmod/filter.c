@@ -63,8 +63,19 @@ void kdht_filter_free(struct kdht_filter *filter)
 }
 
 /**
- * kdht_filter_begin() - begin a generation, in the place of the older one
+ * kdht_filter_retire() - the older generation proves nothing more
  * @filter: the node's
+ *
+ * Context: process; one caller at a time.
+ */
+void kdht_filter_retire(struct kdht_filter *filter)
+{
+	WRITE_ONCE(filter->generations[!filter->newest].is_complete, false);
+}
+
+/**
+ * kdht_filter_begin() - begin a generation, in the place of the older one
+ * @filter: the node's, a grace period after kdht_filter_retire()
  *
  * Context: process; one caller at a time, a grace period after the last time.
  */
@@ -73,8 +84,7 @@ void kdht_filter_begin(struct kdht_filter *filter)
 	u8 older = !filter->newest;
 	struct kdht_generation *generation = &filter->generations[older];
 
-	/* Nobody adds to the older one; who looks into it meanwhile trusts the newer one */
-	WRITE_ONCE(generation->is_complete, false);
+	/* Nobody adds to the older one, and whoever took it for complete has looked */
 	WRITE_ONCE(generation->is_doubtful, false);
 	memset(generation->bits, 0, bit_count(filter) / BITS_PER_BYTE);
 	atomic_set(&generation->filled, 0);

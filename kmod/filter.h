@@ -56,6 +56,7 @@ struct kdht_filter {
 
 struct kdht_filter *kdht_filter_new(const siphash_key_t *key, u32 bits);
 void kdht_filter_free(struct kdht_filter *filter);
+void kdht_filter_retire(struct kdht_filter *filter);
 void kdht_filter_begin(struct kdht_filter *filter);
 void kdht_filter_complete(struct kdht_filter *filter);
 void kdht_filter_doubt(struct kdht_filter *filter);

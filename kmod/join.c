@@ -51,6 +51,8 @@ int kdht_join_begin(struct kdht_discovery *discovery, const struct kdht_endpoint
 	if (count > KDHT_SEEDS_MAX)
 		return -ENOSPC;
 	kdht_join_forget(discovery);
+	kdht_search_end_join(discovery);
+	discovery->join_number++;
 	if (!count)
 		return 0;
 	memcpy(join->seeds, seeds, count * sizeof(*seeds));
@@ -93,6 +95,7 @@ void kdht_join_continue(struct kdht_discovery *discovery, u64 now_ns)
 			.endpoint = join->seeds[i],
 			.kind = KDHT_KIND_PING,
 			.purpose = KDHT_SEEDING,
+			.search = discovery->join_number,
 		};
 
 		if (kdht_is_reachable(&join->seeds[i]))
@@ -106,16 +109,17 @@ void kdht_join_continue(struct kdht_discovery *discovery, u64 now_ns)
 /**
  * kdht_join_seed_answered() - a seed answered
  * @discovery: the node's
+ * @number: of the join that asked it
  * @contact: who it is
  *
  * Context: process; under the lock.
  */
-void kdht_join_seed_answered(struct kdht_discovery *discovery,
+void kdht_join_seed_answered(struct kdht_discovery *discovery, u32 number,
 			     const struct kdht_contact *contact)
 {
 	struct kdht_join *join = &discovery->join;
 
-	if (join->state != KDHT_JOIN_CONTACTING)
+	if (join->state != KDHT_JOIN_CONTACTING || number != discovery->join_number)
 		return;
 	join->reached = *contact;
 	join->is_reached = true;
@@ -127,13 +131,16 @@ void kdht_join_seed_answered(struct kdht_discovery *discovery,
 /**
  * kdht_join_seed_failed() - a seed did not answer
  * @discovery: the node's
+ * @number: of the join that asked it
  *
  * Context: process; under the lock.
  */
-void kdht_join_seed_failed(struct kdht_discovery *discovery)
+void kdht_join_seed_failed(struct kdht_discovery *discovery, u32 number)
 {
 	struct kdht_join *join = &discovery->join;
 
+	if (number != discovery->join_number)
+		return;
 	if (join->state == KDHT_JOIN_CONTACTING && join->waiting && !--join->waiting)
 		failed(discovery);
 }

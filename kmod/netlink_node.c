@@ -151,7 +151,7 @@ static int set_cookie_secret(struct kdht_instance *instance, struct genl_info *i
 		return -EBUSY;
 	}
 	master = kdht_secret(nla_data(attr));
-	kdht_cookies_init(&instance->node.cookies, &master, ktime_get_ns());
+	kdht_cookies_replace(&instance->node.cookies, &master, ktime_get_ns());
 	memzero_explicit(&master, sizeof(master));
 	instance->has_cookie_secret = true;
 	return 0;

@@ -19,6 +19,8 @@ int kdht_handle_filter_begin(struct sk_buff *skb, struct genl_info *info)
 		return PTR_ERR(instance);
 	filter = kdht_filter_of(instance);
 	if (filter) {
+		kdht_filter_retire(filter);
+		synchronize_net();
 		kdht_filter_begin(filter);
 	} else {
 		if (info->attrs[KDHT_A_NODE_FILTER_BITS])

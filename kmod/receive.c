@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Each datagram of an attached socket comes here first. */
+#include <linux/filter.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/timekeeping.h>
@@ -171,6 +172,18 @@ static noinline void learn(struct kdht_instance *instance, const struct kdht_con
 		kdht_sighted_add(instance->sighted, &head->sender, &peer, now_ns);
 }
 
+/*
+ * Whether socket filter, cgroup and security module let a datagram in: what is passed they are
+ * asked about later, what is taken here and now
+ */
+static bool is_let_in(struct sock *sk, struct sk_buff *skb)
+{
+	unsigned int len = skb->len;
+
+	/* What a filter would shorten is the daemon's to read */
+	return !sk_filter_trim_cap(sk, skb, len);
+}
+
 /**
  * kdht_receive() - judge one datagram, and answer it or leave it to the daemon
  * @sk: the attached socket
@@ -201,6 +214,8 @@ int kdht_receive(struct sock *sk, struct sk_buff *skb)
 	}
 	is_routing = READ_ONCE(instance->discovery->is_on);
 	if (is_routing && is_own_reply((void *)(skb->data + sizeof(struct udphdr)), len)) {
+		if (!is_let_in(sk, skb))
+			goto drop;
 		take_reply(instance, config, skb);
 		return 0;
 	}
@@ -213,9 +228,14 @@ int kdht_receive(struct sock *sk, struct sk_buff *skb)
 	/* What went to many hosts, or came from where no address leads, is the daemon's, too */
 	if (skb->pkt_type != PACKET_HOST || !peer_of(skb, &peer))
 		goto pass;
+	if (!is_let_in(sk, skb))
+		goto drop;
 	take(sk, instance, config, &peer, hot, skb);
 	return 0;
 
+drop:
+	kfree_skb(skb);
+	return 0;
 pass:
 	trace_kdht_pass(len);
 	count_passed(instance, len);

@@ -42,7 +42,7 @@ enum kdht_purpose {
  * @kind: its kind
  * @purpose: enum kdht_purpose
  * @is_slow: it is overdue, which was told already
- * @search: the number of the lookup it was sent for
+ * @search: the number of the lookup, or of the join, that it was sent for
  * @sent_ns: when, in monotonic time
  * @slow_at_ns: when it is overdue
  * @fail_at_ns: when it has failed

@@ -196,6 +196,24 @@ unsigned int kdht_search_count(const struct kdht_discovery *discovery, u8 audien
 }
 
 /**
+ * kdht_search_end_join() - forget the lookups of a join, and tell nobody
+ * @discovery: the node's
+ */
+void kdht_search_end_join(struct kdht_discovery *discovery)
+{
+	unsigned int place;
+
+	for (place = 0; place < KDHT_SEARCHES_MAX; place++) {
+		struct kdht_search *search = discovery->searches[place];
+
+		if (!search || search->audience == KDHT_FOR_REFRESH)
+			continue;
+		kvfree(search);
+		discovery->searches[place] = NULL;
+	}
+}
+
+/**
  * kdht_search_end_all() - forget all lookups, and tell nobody
  * @discovery: the node's
  */

@@ -77,6 +77,9 @@ static size_t send4(struct sock *sk, struct sk_buff *skb, const struct kdht_conf
 	rt = ip_route_output_flow(sock_net(sk), &fl4, sk);
 	if (IS_ERR(rt))
 		goto free;
+	/* The daemon's socket may not send there, either */
+	if (rt->rt_flags & (RTCF_BROADCAST | RTCF_MULTICAST))
+		goto put;
 	len = lay_out(sk, skb, config, answer);
 	if (!len)
 		goto put;

@@ -58,8 +58,10 @@ void kdht_stats_sum(struct kdht_stats __percpu *stats, struct kdht_counts *sum)
 }
 
 /**
- * kdht_stats_heard() - messages of the node's network that came in
+ * kdht_stats_heard() - messages of the node's network that came in and were judged here
  * @stats: the node's
+ *
+ * What is passed nobody has looked at yet: it may be anybody's noise.
  */
 u64 kdht_stats_heard(struct kdht_stats __percpu *stats)
 {
@@ -68,7 +70,7 @@ u64 kdht_stats_heard(struct kdht_stats __percpu *stats)
 	int i;
 
 	kdht_stats_sum(stats, &sum);
-	heard = sum.datagrams_in;
+	heard = sum.datagrams_in - sum.passed;
 	for (i = KDHT_REFUSED_SHORT; i <= KDHT_REFUSED_STALE; i++)
 		heard -= sum.refused[i];
 	return heard;

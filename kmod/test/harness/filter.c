@@ -23,6 +23,7 @@ void do_filter(const u8 *record, size_t len)
 		kdht_filter_add(filter, key);
 		break;
 	case 2:
+		kdht_filter_retire(filter);
 		kdht_filter_begin(filter);
 		break;
 	case 3:

@@ -10,6 +10,8 @@ typedef struct {
 #define seqlock_init(lock) ((void)(lock))
 #define write_seqlock(lock) ((void)(lock))
 #define write_sequnlock(lock) ((void)(lock))
+#define write_seqlock_bh(lock) ((void)(lock))
+#define write_sequnlock_bh(lock) ((void)(lock))
 #define read_seqbegin(lock) ((void)(lock), 0U)
 #define read_seqretry(lock, sequence) ((void)(lock), (void)(sequence), 0)
 
