@@ -20,8 +20,8 @@ pub(crate) struct Known<'a> {
 }
 
 impl Known<'_> {
-    /// Tells the closest contacts to tell an asker about, in any order: of the families that its
-    /// flags want, or of its own if they want none.
+    /// Tells `to` of the closest contacts that an asker may know, in any order: of the families
+    /// that its flags want, or of its own if they want none.
     pub(crate) fn tell_closest_for(
         &self,
         target: &Id,

@@ -3,7 +3,7 @@
 //! Ids that share their first bits with the target lie side by side, and each of them is
 //! closer than any other. So the closest k are in the window of ids that share as many bits
 //! with the target as k of them do; and of all in the window the nearest are picked at once.
-//! How many bits that may be is guessed from how dense ids lie around the target.
+//! How many bits that may be, the ids around the target tell; few of them give a guess.
 
 use kdht_wire::Id;
 
@@ -57,8 +57,8 @@ pub(crate) trait Runs {
     fn after(&self, at: Self::At) -> Option<Self::At>;
 }
 
-/// Tells the `k` contacts nearest to `target` that are `wanted` and not `but`, in
-/// any order. If there are more than 64 where the windows would have to be (with 63 bits in
+/// Tells `to` of the `k` contacts nearest to `target` that are `wanted` and not `but`, in any
+/// order. If there are more than 64 where the windows would have to be (with 63 bits in
 /// common, or most of them unwanted), or they lie in more than 3 runs, it ends early and the
 /// error is how many it told: the nearest ones.
 ///

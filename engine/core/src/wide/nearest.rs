@@ -2,10 +2,10 @@
 //!
 //! In the order of ids, those that share exactly `d` bits with the target are side by side:
 //! all above it or all below it, and farther out the smaller `d` is. So two walks from the
-//! target's place meet the groups in the order of their distance. Of a small group the nearest are picked;
-//! of a large one, which has more than enough, only the part near the target is read: the
-//! bits in which the group as a whole differs from the target do not order it, so the
-//! search begins anew at the target with those bits replaced by the group's.
+//! target's place meet the groups in the order of their distance. Of a small group the
+//! nearest are picked; of a large one, which has more than enough, only the part near the
+//! target is read: the bits in which the group as a whole differs from the target do not order
+//! it, so the search begins anew at the target with those bits replaced by the group's.
 
 use kdht_wire::Id;
 
