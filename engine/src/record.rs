@@ -7,7 +7,7 @@
 //!
 //! # The file
 //!
-//! Integers are little-endian. `KDHTREC` and a zero byte, then the version (4 bytes, 1), then
+//! Integers are little-endian. `KDHTREC` and a zero byte, then the version (4 bytes, 2), then
 //! entries until the end of the file:
 //!
 //! | size | field |
@@ -58,7 +58,7 @@ pub use replay::{Replay, ReplayError, replay};
 /// What a recording begins with.
 const MAGIC: &[u8; 8] = b"KDHTREC\0";
 /// The version of the format.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Bytes of an entry behind its length.
 const ENTRY_LEN_MAX: usize = 2 << 20;
 /// Refused slots that one entry names.

@@ -41,6 +41,9 @@ pub struct Status {
     /// Datagrams and requests that were not served, by reason. Reasons that never
     /// occurred are zero.
     pub refusals: BTreeMap<String, u64>,
+    /// Requests of others passed on to a node closer to their targets.
+    #[serde(default)]
+    pub forwarded: u64,
     /// FAULTs got, by code.
     pub faults_in: BTreeMap<String, u64>,
     /// Requests sent that were never answered.
@@ -305,6 +308,7 @@ impl Status {
                 replies_out: by_kind(&counters.replies_out),
             },
             refusals: Refusal::NAMED.iter().map(named).collect(),
+            forwarded: counters.forwarded,
             faults_in: Fault::ALL.iter().map(faults).collect(),
             timeouts: counters.timeouts,
             values_unproven: counters.values_unproven,

@@ -87,6 +87,12 @@ impl KeyRing {
         self.keys[1].as_ref()
     }
 
+    /// The key that a message names by its `key_id`, if it is in the ring.
+    #[must_use]
+    pub fn named(&self, id: u8) -> Option<&NetworkKey> {
+        self.keys.iter().flatten().find(|key| key.id == id)
+    }
+
     /// Whether the network is keyed.
     #[must_use]
     pub fn is_keyed(&self) -> bool {
@@ -114,9 +120,7 @@ impl KeyRing {
         if bytes.len() < HEAD_LEN + MAC_LEN {
             return Err(MacError::Short);
         }
-        let mut keys = self.keys.iter().flatten();
-        let key =
-            keys.find(|key| key.id == head.key_id).ok_or(MacError::UnknownKey(head.key_id))?;
+        let key = self.named(head.key_id).ok_or(MacError::UnknownKey(head.key_id))?;
         let (signed, mac) = bytes.split_at(bytes.len() - MAC_LEN);
         if !equal_in_constant_time(&key.mac(signed), mac) {
             return Err(MacError::Wrong);

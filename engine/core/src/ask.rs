@@ -11,7 +11,7 @@ use crate::contacts::TableKind;
 use crate::counters::Refusal;
 use crate::node::Node;
 use crate::outbox::{Outbox, Route};
-use crate::pending::{Due, Intent, Patience, Pending, Purpose};
+use crate::pending::{Due, Intent, Patience, Pending, Purpose, Way};
 use crate::table::Advice;
 use crate::time::Now;
 
@@ -58,6 +58,9 @@ impl Node {
         let peer = peer.filter(|peer| peer.endpoint == intent.endpoint);
         let patience = if ask.flags.has(Flags::RECURSE) {
             Patience::RECURSION
+        } else if intent.way == Way::Forwarded {
+            // Others' round trips are waited for, too.
+            self.round_trips.patience(None, &self.config.timeouts).forwarded()
         } else {
             self.round_trips.patience(peer, &self.config.timeouts)
         };
@@ -159,12 +162,14 @@ impl Node {
         if let Body::Fault(fault, _) = message.body {
             self.counters.fault(fault);
         }
-        let rtt_us = now.mono.us_since(pending.sent);
-        self.round_trips.measured(rtt_us);
-        self.note_observed(&route.peer, message);
-        let answer = Answer { rtt_us, cookie: head.cookie.get() };
-        if !self.is_own_endpoint(&route.peer) {
-            self.answered(now, &head.sender, &route.peer, &answer);
+        if pending.way != Way::Stranger {
+            let rtt_us = now.mono.us_since(pending.sent);
+            self.round_trips.measured(rtt_us);
+            self.note_observed(&route.peer, message);
+            let answer = Answer { rtt_us, cookie: head.cookie.get() };
+            if !self.is_own_endpoint(&route.peer) {
+                self.answered(now, &head.sender, &route.peer, &answer);
+            }
         }
         match pending.purpose {
             Purpose::Probe | Purpose::Cache => {}
@@ -195,7 +200,9 @@ impl Node {
                 }
                 Due::Failed(pending) => {
                     self.counters.timeouts += 1;
-                    if pending.expected != Id::ZERO && !self.is_own_outage(now, &pending, out) {
+                    // Of a forwarded one nobody knows who left it unanswered.
+                    let is_charged = pending.expected != Id::ZERO && pending.way == Way::Direct;
+                    if is_charged && !self.is_own_outage(now, &pending, out) {
                         let Pending { expected, endpoint, sent, .. } = pending;
                         self.failed(now, &expected, &endpoint, sent, out);
                     }

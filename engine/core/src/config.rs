@@ -63,6 +63,9 @@ pub struct Config {
     pub verify_apart: bool,
     /// Whether plain values are stored.
     pub accept_plain: bool,
+    /// Whether gets of the owner and of askers with RECURSE begin with a forwarded request
+    /// (FORMAT.md §8.3), in a keyed network and where a contact's cookie is held.
+    pub forward: bool,
     /// Per-source allowance.
     pub throttle: ThrottleConfig,
     /// What the store holds.
@@ -107,6 +110,7 @@ impl Default for Config {
             signatures_per_s: 2_000,
             verify_apart: false,
             accept_plain: false,
+            forward: false,
             throttle: ThrottleConfig::default(),
             store: Limits::default(),
             timeouts: Timeouts::default(),

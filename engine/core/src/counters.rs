@@ -53,7 +53,7 @@ pub enum Refusal {
     OwnId,
     /// We are a client and serve nobody.
     Client,
-    /// A forwarded request, which this node does not pass on.
+    /// A forwarded request whose stamp, time or origin is not sound, or in an open network.
     Forward,
     /// No signature can be verified at the moment.
     Busy,
@@ -204,6 +204,8 @@ pub struct Counters {
     pub replies_in: ByKind,
     /// Replies sent.
     pub replies_out: ByKind,
+    /// Requests of others passed on to a node closer to their targets.
+    pub forwarded: u64,
     /// FAULTs got, by code.
     faults_in: [u64; Fault::ALL.len() + 1],
     /// Requests of ours that were never answered.
@@ -243,6 +245,7 @@ impl Default for Counters {
             requests_out: ByKind::default(),
             replies_in: ByKind::default(),
             replies_out: ByKind::default(),
+            forwarded: 0,
             faults_in: [0; Fault::ALL.len() + 1],
             timeouts: 0,
             values_unproven: 0,

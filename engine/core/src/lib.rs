@@ -31,6 +31,7 @@ mod drain;
 mod few;
 mod find_value;
 mod foreign;
+mod forward;
 mod frequent;
 mod groups;
 mod handover;

@@ -1,10 +1,11 @@
 //! Moving operations on: from a command through its lookup to its report. What is
 //! particular to puts, values and single requests stands in files of their own.
 
-use kdht_wire::{Body, FindValueBody, Flags, Id, Kind, Message, VALUE_LEN_MAX};
+use kdht_wire::{Body, Contact, Flags, Id, Kind, Message, VALUE_LEN_MAX};
 
-use crate::ask::{Ask, AskBody};
+use crate::ask::Ask;
 use crate::bucket::MEMBERS_MAX;
+use crate::closest::Closest;
 use crate::collect::{collected, has_collected, is_collecting, is_fetching};
 use crate::command::{Command, CommandError, Event, OperationId, Outcome, Report, Request, Stored};
 use crate::find_value::holder_is_lost;
@@ -12,7 +13,7 @@ use crate::lookup::{Answered, Candidate, Lookup};
 use crate::node::Node;
 use crate::operation::{Audience, Found, Goal, Operation, OperationKey, PutPhase};
 use crate::outbox::Outbox;
-use crate::pending::{Intent, Pending, Purpose};
+use crate::pending::{Intent, Pending, Purpose, Way};
 use crate::time::Now;
 
 /// Whether an operation goes on, or what came of it.
@@ -98,7 +99,8 @@ impl Node {
         }
         let id = self.operations.next_id();
         let started = now.mono;
-        let operation = Operation { id, goal, lookup, audience, started, messages: 0 };
+        let (messages, is_forwarded) = (0, false);
+        let operation = Operation { id, goal, lookup, audience, started, messages, is_forwarded };
         let key = self.operations.insert(operation);
         self.work_on(now, key, out, |node, operation, out| {
             let is_single = matches!(operation.goal, Goal::Ask { .. });
@@ -110,6 +112,7 @@ impl Node {
             {
                 return Step::Done(held, 0);
             }
+            node.begin_forwarded(now, key, operation, out);
             node.advance(now, key, operation, out)
         });
         id
@@ -129,6 +132,12 @@ impl Node {
         out: &mut dyn Outbox,
     ) {
         self.work_on(now, key, out, |node, operation, out| {
+            if pending.way != Way::Direct {
+                operation.is_forwarded = false;
+            }
+            if pending.way == Way::Stranger {
+                return node.stranger_answered(now, key, operation, pending, message, proven, out);
+            }
             if matches!(operation.goal, Goal::Ask { .. }) {
                 return node.single_answered(now, key, operation, pending, message, bytes, out);
             }
@@ -144,20 +153,7 @@ impl Node {
             match &message.body {
                 Body::Contacts { contacts, .. } => {
                     told.lacked_value = message.kind == Kind::FindValue;
-                    let usable = |c: &&kdht_wire::Contact| {
-                        node.has_family_of(&c.endpoint) && !node.is_own_endpoint(&c.endpoint)
-                    };
-                    // No reply may flood a lookup.
-                    let mut known = crate::closest::Closest::empty();
-                    let mut unreachable = 0;
-                    for contact in contacts.iter().filter(usable).take(MEMBERS_MAX) {
-                        if contact.endpoint.is_reachable() {
-                            known.push(&contact.id, &contact.endpoint);
-                        } else {
-                            unreachable += 1;
-                        }
-                    }
-                    node.counters.contacts_unreachable += unreachable;
+                    let known = node.usable(contacts);
                     let lookup = &mut operation.lookup;
                     lookup.answered(sender, &pending.endpoint, known.as_slice(), told);
                     known.as_slice().iter().for_each(|known| node.heard_of(now, known, out));
@@ -187,6 +183,24 @@ impl Node {
         });
     }
 
+    /// The contacts of a reply that a lookup can use.
+    pub(crate) fn usable(&mut self, contacts: &[Contact]) -> Closest {
+        let usable =
+            |c: &&Contact| self.has_family_of(&c.endpoint) && !self.is_own_endpoint(&c.endpoint);
+        // No reply may flood a lookup.
+        let mut known = Closest::empty();
+        let mut unreachable = 0;
+        for contact in contacts.iter().filter(usable).take(MEMBERS_MAX) {
+            if contact.endpoint.is_reachable() {
+                known.push(&contact.id, &contact.endpoint);
+            } else {
+                unreachable += 1;
+            }
+        }
+        self.counters.contacts_unreachable += unreachable;
+        known
+    }
+
     /// A request that was sent for an operation is overdue.
     pub(crate) fn operation_slow(
         &mut self,
@@ -196,7 +210,10 @@ impl Node {
         out: &mut dyn Outbox,
     ) {
         self.work_on(now, key, out, |node, operation, out| {
-            operation.lookup.slow(&pending.expected, &pending.endpoint);
+            match pending.way {
+                Way::Direct => operation.lookup.slow(&pending.expected, &pending.endpoint),
+                _ => operation.is_forwarded = false,
+            }
             node.advance(now, key, operation, out)
         });
     }
@@ -210,6 +227,10 @@ impl Node {
         out: &mut dyn Outbox,
     ) {
         self.work_on(now, key, out, |node, operation, out| {
+            if pending.way != Way::Direct {
+                operation.is_forwarded = false;
+                return node.advance(now, key, operation, out);
+            }
             match &mut operation.goal {
                 Goal::Ask { .. } => return Step::Done(Outcome::Unanswered, 0),
                 Goal::Put { phase: PutPhase::Storing { waiting }, .. }
@@ -252,6 +273,7 @@ impl Node {
     ) -> Step {
         match &operation.goal {
             Goal::Ask { .. } => return Step::Continue,
+            _ if operation.is_forwarded => return Step::Continue,
             Goal::Put { stored, phase: PutPhase::Storing { waiting }, .. } => {
                 let hops = hops_of(&operation.lookup);
                 return match waiting {
@@ -310,12 +332,7 @@ impl Node {
         cursor: u16,
         out: &mut dyn Outbox,
     ) -> bool {
-        let (kind, body) = match &operation.goal {
-            Goal::FindValue { filter, .. } => {
-                (Kind::FindValue, AskBody::FindValue(FindValueBody::new(filter, cursor)))
-            }
-            _ => (Kind::FindNode, AskBody::Empty),
-        };
+        let (kind, body) = operation.request(cursor);
         let flags = self.families_wanted();
         let intent = Intent::new(candidate.endpoint, candidate.id, kind, Purpose::Operation(key));
         let target = *operation.lookup.target();
@@ -373,7 +390,7 @@ impl Node {
 }
 
 /// Whether the same target may be looked up again before long.
-fn is_repeatable(audience: &Audience) -> bool {
+pub(crate) fn is_repeatable(audience: &Audience) -> bool {
     matches!(audience, Audience::Owner | Audience::Askers(_))
 }
 

@@ -2,8 +2,9 @@
 
 use alloc::vec::Vec;
 
-use kdht_wire::{Endpoint, Filter, Id};
+use kdht_wire::{Endpoint, Filter, FindValueBody, Id, Kind};
 
+use crate::ask::AskBody;
 use crate::collect::{Announced, Holder};
 use crate::command::{OperationId, Request, Stored, Value};
 use crate::lookup::Lookup;
@@ -136,6 +137,20 @@ pub(crate) struct Operation {
     pub(crate) audience: Audience,
     pub(crate) started: Nanos,
     pub(crate) messages: u32,
+    /// Whether a forwarded request is waited for before its lookup begins.
+    pub(crate) is_forwarded: bool,
+}
+
+impl Operation {
+    /// What a lookup asks its candidates, from value position `cursor` on.
+    pub(crate) fn request(&self, cursor: u16) -> (Kind, AskBody<'static>) {
+        match &self.goal {
+            Goal::FindValue { filter, .. } => {
+                (Kind::FindValue, AskBody::FindValue(FindValueBody::new(filter, cursor)))
+            }
+            _ => (Kind::FindNode, AskBody::Empty),
+        }
+    }
 }
 
 /// The node's operations in a fixed number of places.

@@ -24,6 +24,19 @@ pub(crate) enum Purpose {
     Cache,
 }
 
+/// From whom a request is answered.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Way {
+    /// From whom it was sent to.
+    #[default]
+    Direct,
+    /// From whom it was sent to, or whoever it was forwarded to (FORMAT.md §8.3).
+    Forwarded,
+    /// It was forwarded, and one who was not asked answered: `endpoint` and `expected` are
+    /// that one's.
+    Stranger,
+}
+
 /// A request in flight.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pending {
@@ -35,6 +48,7 @@ pub(crate) struct Pending {
     pub(crate) purpose: Purpose,
     /// Whether it was sent before, without the cookie that it needs.
     pub(crate) is_retry: bool,
+    pub(crate) way: Way,
     pub(crate) sent: Nanos,
     /// [`Requests::heard`] when it was sent.
     heard: u32,
@@ -61,12 +75,13 @@ pub(crate) struct Intent {
     pub(crate) kind: Kind,
     pub(crate) purpose: Purpose,
     pub(crate) is_retry: bool,
+    pub(crate) way: Way,
 }
 
 impl Intent {
     /// A first try.
     pub(crate) fn new(endpoint: Endpoint, expected: Id, kind: Kind, purpose: Purpose) -> Self {
-        Self { endpoint, expected, kind, purpose, is_retry: false }
+        Self { endpoint, expected, kind, purpose, is_retry: false, way: Way::Direct }
     }
 }
 
@@ -89,6 +104,12 @@ pub(crate) struct Patience {
 impl Patience {
     /// For a node that does a whole lookup before it answers (FORMAT.md §8.2).
     pub(crate) const RECURSION: Self = Self { slow_ns: RECURSION_NS, fail_ns: RECURSION_NS };
+
+    /// For a request that may travel over a hop or two before it is answered: it is overdue
+    /// after twice as long.
+    pub(crate) fn forwarded(self) -> Self {
+        Self { slow_ns: self.slow_ns.saturating_mul(2).min(self.fail_ns), ..self }
+    }
 
     /// For so long, and never slow before.
     pub(crate) fn of_ms(ms: u32) -> Self {
@@ -178,6 +199,7 @@ impl Requests {
             kind: intent.kind,
             purpose: intent.purpose,
             is_retry: intent.is_retry,
+            way: intent.way,
             sent: now,
             heard: self.heard,
             slow_at,
@@ -213,7 +235,8 @@ impl Requests {
     }
 
     /// The request that this reply answers: transaction, endpoint, sender and kind must
-    /// all be as asked (a FAULT answers every kind). It is forgotten.
+    /// all be as asked (a FAULT answers every kind). One that was sent to be forwarded is
+    /// answered by whoever knows its transaction. It is forgotten.
     pub(crate) fn finish(&mut self, reply: &Head, endpoint: &Endpoint) -> Option<Pending> {
         self.finish_by(reply, endpoint, false)
     }
@@ -241,11 +264,18 @@ impl Requests {
             return None;
         }
         let expected = pending.expected == Id::ZERO || pending.expected == reply.sender;
+        let is_asked = expected && pending.endpoint == *endpoint;
+        let is_forwarded = pending.way == Way::Forwarded;
         let kind = reply.kind == pending.kind as u8 || reply.kind == Kind::Fault as u8;
-        if pending.tx_id != tx_id || pending.endpoint != *endpoint || !expected || !kind {
+        if pending.tx_id != tx_id || !(is_asked || is_forwarded) || !kind {
             return None;
         }
-        self.forget(place)
+        let mut pending = self.forget(place)?;
+        if !is_asked {
+            pending.way = Way::Stranger;
+            (pending.endpoint, pending.expected) = (*endpoint, reply.sender);
+        }
+        Some(pending)
     }
 
     /// The next request that is due, from place `from` on; call until nothing is left.

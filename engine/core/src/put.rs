@@ -120,13 +120,9 @@ impl Node {
             Body::Fault(Fault::Cookie, _) if !pending.is_retry && !pending.is_stream() => {
                 let cas = cas.unwrap_or(StoreBody::UNCONDITIONAL);
                 let body = AskBody::Store(StoreBody { cas: U64::new(cas) }, value.record());
-                let intent = Intent {
-                    endpoint: pending.endpoint,
-                    expected: pending.expected,
-                    kind: Kind::Store,
-                    purpose: pending.purpose,
-                    is_retry: true,
-                };
+                let (endpoint, expected) = (pending.endpoint, pending.expected);
+                let intent = Intent::new(endpoint, expected, Kind::Store, pending.purpose);
+                let intent = Intent { is_retry: true, ..intent };
                 let cookie = message.head.cookie.get();
                 let ask = Ask { intent, flags: Flags::default(), cookie, target, body };
                 operation.messages += 1;

@@ -11,6 +11,7 @@ use zerocopy::byteorder::little_endian::{U16, U32, U64};
 use crate::closest::{Hear, Told};
 use crate::command::Value;
 use crate::counters::Refusal;
+use crate::forward::Forwarded;
 use crate::known::Known;
 use crate::node::Node;
 use crate::operation::{Found, Goal, PutPhase};
@@ -100,14 +101,19 @@ impl Node {
             source,
         };
         let is_find = matches!(message.body, Body::FindNode | Body::FindValue(_));
-        let may_forward = is_find && head.flags().has(Flags::FORWARD);
-        if may_forward && message.extensions.forward().is_some() {
-            // Dropped without a FAULT: the reply would be the origin's, not the sender's.
-            return self.counters.refuse(Refusal::Forward);
+        let mut is_forwarded = false;
+        if is_find && head.flags().has(Flags::FORWARD) {
+            match self.handle_forward(now, &asked, message, out) {
+                // Without a FAULT: the reply would be the origin's, not the sender's.
+                Forwarded::Refused => return self.counters.refuse(Refusal::Forward),
+                Forwarded::Done => is_forwarded = true,
+                Forwarded::Not => {}
+            }
         }
         let drawn_before = self.counters.bytes_out;
         let recurse = head.flags().has(Flags::RECURSE);
         match &message.body {
+            _ if is_forwarded => {}
             Body::Ping => self.serve_ping(now, &asked, out),
             Body::FindNode if recurse => self.recurse(now, &asked, Goal::FindNode, 0, out),
             Body::FindNode => self.serve_find_node(now, &asked, out),

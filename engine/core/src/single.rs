@@ -11,7 +11,7 @@ use crate::node::Node;
 use crate::operate::Step;
 use crate::operation::{Goal, Operation, OperationKey};
 use crate::outbox::Outbox;
-use crate::pending::{Intent, Pending, Purpose};
+use crate::pending::{Intent, Pending, Purpose, Way};
 use crate::time::Now;
 
 impl Node {
@@ -44,6 +44,7 @@ impl Node {
             kind,
             purpose: Purpose::Operation(key),
             is_retry,
+            way: Way::Direct,
         };
         if let Request::Store { value, .. } = request
             && value.bytes.len() > INLINE_VALUE_LEN_MAX

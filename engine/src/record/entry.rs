@@ -333,6 +333,7 @@ mod tests {
             recursions_max: 80,
             signatures_per_s: 81,
             accept_plain: true,
+            forward: true,
             keys: ring(),
             shards: 12,
             shard: 9,

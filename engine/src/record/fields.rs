@@ -285,6 +285,7 @@ pub(super) fn config(fields: &mut impl Fields, config: &mut Config) -> Done {
         signatures_per_s,
         verify_apart,
         accept_plain,
+        forward,
         throttle: ThrottleConfig { slots, rate_per_s, burst },
         store,
         timeouts,
@@ -316,6 +317,7 @@ pub(super) fn config(fields: &mut impl Fields, config: &mut Config) -> Done {
     }
     fields.bool(verify_apart)?;
     fields.bool(accept_plain)?;
+    fields.bool(forward)?;
     for value in [slots, rate_per_s, burst] {
         fields.u32(value)?;
     }

@@ -127,6 +127,12 @@ pub const FLAGS: &[Flag] = &[
         write: |config, value| config.accept_plain = value,
     },
     Flag {
+        name: "node.forward",
+        why: "let gets travel from node to node in a keyed network: fewer round trips",
+        read: |config| config.forward,
+        write: |config, value| config.forward = value,
+    },
+    Flag {
         name: "caps.private",
         why: "count private addresses for their IP group in a keyed network, too",
         read: |config| config.caps_private,

@@ -74,6 +74,7 @@ pub const METRICS: &[Metric] = metrics![
     "messages.replies_in.*", "kdht_reply_in_messages", Counter, "messages", ["kind"], "Replies got that matched a request";
     "messages.replies_out.*", "kdht_reply_out_messages", Counter, "messages", ["kind"], "Replies sent";
     "refusals.*", "kdht_refused_messages", Counter, "messages", ["reason"], "Datagrams and requests that were not served";
+    "forwarded", "kdht_forwarded_messages", Counter, "messages", [], "Requests of others passed on to a node closer to their targets";
     "faults_in.*", "kdht_fault_in_messages", Counter, "messages", ["code"], "FAULTs got in answer to requests";
     "timeouts", "kdht_timeout_requests", Counter, "requests", [], "Requests sent that were never answered";
     "values_unproven", "kdht_unproven_values", Counter, "values", [], "Values in replies that did not prove themselves";

@@ -1,9 +1,10 @@
 //! Messages as a stranger would make them.
 
 use kdht_wire::{
-    Contact, DATAGRAM_LEN_MAX, Emit, Endpoint, Filter, FindValueBody, Flags, HEAD_LEN, Head, Id,
-    Kind, Message, NetworkKey, Record, ReplyBody, STREAM_LEN_MAX, StoreBody,
+    Contact, DATAGRAM_LEN_MAX, EXT_FORWARD, Emit, Endpoint, Filter, FindValueBody, Flags, Forward,
+    HEAD_LEN, Head, Id, Kind, Message, NetworkKey, Record, ReplyBody, STREAM_LEN_MAX, StoreBody,
 };
+use zerocopy::IntoBytes;
 
 /// One request.
 #[derive(Clone, Debug)]
@@ -19,6 +20,7 @@ pub(crate) struct Request<'a> {
     pub(crate) cursor: u16,
     pub(crate) record: Option<Record<'a>>,
     pub(crate) cas: u64,
+    pub(crate) forward: Option<Forward>,
     /// Padded to this length.
     pub(crate) len_min: usize,
     pub(crate) key: Option<NetworkKey>,
@@ -38,6 +40,7 @@ impl<'a> Request<'a> {
             cursor: 0,
             record: None,
             cas: StoreBody::UNCONDITIONAL,
+            forward: None,
             len_min: 0,
             key: None,
         }
@@ -86,6 +89,9 @@ impl<'a> Request<'a> {
             }
             _ => {}
         }
+        if let Some(forward) = &self.forward {
+            emit.extension(EXT_FORWARD, forward.as_bytes()).unwrap();
+        }
         emit.pad_to(self.len_min);
         emit.finish()
     }
@@ -100,6 +106,7 @@ pub(crate) struct Reply<'a> {
     pub(crate) flags: Flags,
     pub(crate) arg: u8,
     pub(crate) cookie: u64,
+    pub(crate) key: Option<NetworkKey>,
 }
 
 impl Reply<'_> {
@@ -125,7 +132,7 @@ impl Reply<'_> {
         head.cookie = self.cookie.into();
         head.time_s = asked.time_s;
         head.arg = self.arg;
-        let mut emit = Emit::datagram(&mut buf, head, None, usize::MAX).unwrap();
+        let mut emit = Emit::datagram(&mut buf, head, self.key.as_ref(), usize::MAX).unwrap();
         if kind != Kind::Fault {
             emit.body(&ReplyBody { observed, total: self.total.into() }).unwrap();
         }

@@ -35,10 +35,12 @@ impl Solo {
 
     /// Lets `contact` ask, and answers the ping that follows.
     pub(crate) fn befriend(&mut self, contact: &Contact) {
-        let ping = Request::hello(contact.id).bytes();
+        let key = self.node.config().keys.signing().copied();
+        let ping = Request { key, ..Request::hello(contact.id) }.bytes();
         for sent in self.hand(&contact.endpoint, &ping) {
             if sent.to == contact.endpoint && !is_reply(&sent.bytes) {
-                let pong = Reply::default().bytes(&sent.bytes, contact.id, endpoint("9.9.9.9:9"));
+                let reply = Reply { key, ..Reply::default() };
+                let pong = reply.bytes(&sent.bytes, contact.id, endpoint("9.9.9.9:9"));
                 self.hand(&contact.endpoint, &pong);
             }
         }

@@ -8,6 +8,7 @@ mod amplification;
 mod apart;
 mod collecting;
 mod disjoint;
+mod forwarding;
 mod frequent;
 mod handover;
 mod hostile;
