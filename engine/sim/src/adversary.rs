@@ -4,6 +4,7 @@
 pub(crate) mod claims;
 mod fault;
 pub(crate) mod flood;
+mod forwarder;
 mod garbage;
 mod replay;
 mod spoof;
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use kdht_core::Rng;
-use kdht_wire::{Contact, Endpoint, Flags, Forward, Head, Id, Kind, Message};
+use kdht_wire::{Contact, Endpoint, Flags, Head, Id, Kind, Message};
 
 use crate::address::{HOSTS_MAX, PORT, SUBNETS, endpoint, ip_of};
 use crate::adversary::claims::Claims;
@@ -163,17 +164,8 @@ impl Group {
                 (self.invented(), Letter { flags, cookie, len_min, ..request(kind) })
             }
             Script::Forwarder => {
-                let forward = Forward {
-                    tx_id: tx_id.into(),
-                    stamp: self.rng.next_u64().into(),
-                    origin: world.victim,
-                    hops: Forward::HOPS_MAX,
-                    reserved: 0,
-                    epoch_s: time_s.into(),
-                };
-                let flags = Flags::FORWARD;
                 let kind = [Kind::FindNode, Kind::FindValue][below(&mut self.rng, 2)];
-                (member.endpoint, Letter { flags, forward: Some(forward), ..request(kind) })
+                (member.endpoint, self.forwarded(world, member.endpoint, request(kind)))
             }
             Script::StorageFlood => return self.flood(world, host, to, &request(Kind::Ping)),
             Script::Flusher => {

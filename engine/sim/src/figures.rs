@@ -105,6 +105,14 @@ figures! {
     values_stored: u64 = 0,
     /// Gets of stored values.
     gets: u64 = 0,
+    /// Time of a get that brought a value, in milliseconds.
+    get_ms_mean: f64 = f64::NAN,
+    /// Its 99th percentile.
+    get_ms_p99: f64 = f64::NAN,
+    /// Requests that its asker sent for it.
+    get_messages_mean: f64 = f64::NAN,
+    /// Requests that honest nodes passed on.
+    forwarded: u64 = 0,
     /// Gets that brought another value than the one put.
     values_wrong: u64 = 0,
     /// Share of the gets that brought an older version than the newest stored when they began.

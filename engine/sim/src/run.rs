@@ -456,6 +456,7 @@ impl Director {
             }
             let most = subnets.values().copied().max().unwrap_or(0);
             figures.per_subnet_in_table = figures.per_subnet_in_table.max(most);
+            figures.forwarded += node.counters().forwarded;
             figures.store_bytes_max = figures.store_bytes_max.max(node.usage().bytes);
             figures.replies_unmatched += node.counters().refused(Refusal::Unmatched);
             if let Some(before) = self.known_before.get(at) {
@@ -490,6 +491,9 @@ fn measure_work(figures: &mut Figures, work: &Work, scenario: &Scenario) {
     figures.overlap_k = mean(rows.iter().map(|row| row.overlap_k));
     (figures.values_put, figures.values_stored) = work.values();
     figures.gets = work.gets;
+    figures.get_ms_mean = mean(work.got.iter().map(|(ms, _)| *ms));
+    figures.get_ms_p99 = quantile(work.got.iter().map(|(ms, _)| *ms).collect(), 0.99);
+    figures.get_messages_mean = mean(work.got.iter().map(|(_, messages)| f64::from(*messages)));
     figures.values_wrong = work.wrong;
     figures.values_old = work.old as f64 / work.gets as f64;
     figures.values_lost = work.lost as f64 / work.gets as f64;

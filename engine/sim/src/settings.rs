@@ -28,6 +28,7 @@ const SETTINGS: &[Setting] = &[
     ("operations_max", 1, 65_535, |c, v| c.operations_max = u16_of(v)),
     ("recursions_max", 0, 65_535, |c, v| c.recursions_max = u16_of(v)),
     ("signatures_per_s", 0, 1_000_000, |c, v| c.signatures_per_s = u32_of(v)),
+    ("forward", 0, 1, |c, v| c.forward = v == 1),
     ("accept_plain", 0, 1, |c, v| c.accept_plain = v == 1),
     ("throttle_slots", 0, 1 << 20, |c, v| c.throttle.slots = u32_of(v)),
     ("throttle_rate_per_s", 1, 1_000_000, |c, v| c.throttle.rate_per_s = u32_of(v)),

@@ -59,6 +59,8 @@ pub(crate) struct Work {
     gets_begun: u32,
     pub(crate) rows: Vec<Row>,
     pub(crate) gets: u64,
+    /// Milliseconds and requests of gets that brought something.
+    pub(crate) got: Vec<(f64, u32)>,
     pub(crate) lost: u64,
     pub(crate) wrong: u64,
     pub(crate) old: u64,
@@ -87,6 +89,7 @@ impl Work {
             gets_begun: 0,
             rows: Vec::new(),
             gets: 0,
+            got: Vec::new(),
             lost: 0,
             wrong: 0,
             old: 0,
@@ -212,6 +215,7 @@ impl Work {
             (Purpose::Put { .. }, _) => {}
             (Purpose::Get { item, version }, Outcome::Values { values, .. }) => {
                 self.gets += 1;
+                self.got.push((report.elapsed_ns as f64 / NS_PER_MS as f64, report.messages));
                 let last = self.items.get(item as usize).and_then(|held| held.put).unwrap_or(0);
                 let is_there = |version: u32| {
                     let (_, wanted) = value_of(world, item, version);
