@@ -90,7 +90,7 @@ fn ends_with_its_daemon(_: &Module) {
 }
 
 /// Pings `port` from several threads while `change` runs.
-fn under_traffic(port: u16, change: impl FnOnce()) {
+pub(crate) fn under_traffic(port: u16, change: impl FnOnce()) {
     let is_done = AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..3 {

@@ -18,6 +18,7 @@ mod rights;
 mod routed;
 mod routing;
 mod sighting;
+mod sockets;
 mod values;
 
 use std::panic::catch_unwind;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         network::CASES,
         hostile::CASES,
         lifetime::CASES,
+        sockets::CASES,
         rights::CASES,
         engine,
         routing::LATE_CASES,

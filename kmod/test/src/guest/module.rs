@@ -23,6 +23,13 @@ impl Module {
         Ok(())
     }
 
+    /// Loads the driver of pairs of devices, where the kernel has it in a module.
+    pub(crate) fn load_veth(&self) -> Result<(), String> {
+        let path = format!("{}/veth.ko", self.directory);
+        let is_there = std::fs::exists("/sys/module/veth").unwrap();
+        if is_there || !std::fs::exists(&path).unwrap() { Ok(()) } else { run("insmod", &path) }
+    }
+
     /// Takes it out, if nothing keeps it.
     pub(crate) fn unload(&self) -> Result<(), String> {
         run("rmmod", "kdht")
