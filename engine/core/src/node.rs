@@ -219,20 +219,23 @@ impl Node {
     /// When [`Node::handle_timeout`] has something to do, at the earliest.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Nanos> {
+        let or_never = |at: Option<Nanos>| at.unwrap_or(NEVER);
         let expiry = self.store.next_expiry_s().map(|s| Nanos(0).plus_ms(s * 1_000));
-        let join = self.join.as_ref().and_then(|join| join.retry_at());
-        let drain = self.drain.as_ref().and_then(|drain| drain.next_at());
-        let due = Some(self.requests.next_due()).filter(|due| due.0 != u64::MAX);
-        let parked = self.parked.next_due();
-        let silence = self.silence.as_ref().map(|silence| silence.next_at());
-        let refresh = Some(self.refresh_at).filter(|at| *at != NEVER);
-        let republish = self.republish.as_ref().map(|republish| republish.next_at());
-        let handover = self.handover.as_ref().map(|handover| handover.next_at());
-        let frequent = self.frequent.as_ref().and_then(|frequent| frequent.next_at());
-        let proxy = self.proxy.as_ref().and_then(|proxy| proxy.next_due());
-        let periodic = [silence, refresh, republish, handover, frequent, proxy];
-        let due = [expiry, join, drain, due, parked, self.probe_at];
-        due.into_iter().chain(periodic).flatten().min()
+        let soonest = [
+            self.requests.next_due(),
+            self.refresh_at,
+            or_never(expiry),
+            or_never(self.join.as_ref().and_then(|join| join.retry_at())),
+            or_never(self.drain.as_ref().and_then(|drain| drain.next_at())),
+            or_never(self.parked.next_due()),
+            or_never(self.probe_at),
+            or_never(self.silence.as_ref().map(|silence| silence.next_at())),
+            or_never(self.republish.as_ref().map(|republish| republish.next_at())),
+            or_never(self.handover.as_ref().map(|handover| handover.next_at())),
+            or_never(self.frequent.as_ref().and_then(|frequent| frequent.next_at())),
+            or_never(self.proxy.as_ref().and_then(|proxy| proxy.next_due())),
+        ];
+        Some(soonest.into_iter().fold(NEVER, Nanos::min)).filter(|at| *at != NEVER)
     }
 
     /// The next thing that the node has to say.
