@@ -8,6 +8,7 @@
 
 mod any_shard;
 pub mod control;
+mod drive;
 mod executor;
 mod hosted;
 #[allow(unsafe_code)]

@@ -1,5 +1,5 @@
-//! A pinned thread that turns shards, nothing shared: over io_uring with an executor, over
-//! sockets with ppoll between turns.
+//! A pinned thread that turns shards, nothing shared: over io_uring within an executor, over
+//! sockets by itself.
 
 use std::error::Error;
 use std::fmt;
@@ -10,15 +10,16 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use kdht_core::{CommandError, Nanos};
 
 use crate::any_shard::AnyShard;
+use crate::drive::Drive;
 use crate::executor::{self, Executor};
 use crate::hosted::Hosted;
 use crate::io::{
     DatapathChoice, DatapathKind, Moment, OpenError, PinError, SharedFd, Socket, UringUnavailable,
-    Waiter, Waker, Wakeup, pin_to,
+    Waker, Wakeup, pin_to,
 };
 use crate::mesh::Port;
 use crate::node_handle::NodeHandle;
-use crate::pace::{Pace, PollPolicy, Round};
+use crate::pace::{PollPolicy, Round};
 use crate::shard::ShardRequest;
 use crate::status::Status;
 use crate::verifier::{Desk, Verifier};
@@ -103,8 +104,8 @@ struct Mailbox {
 }
 
 impl Runner {
-    /// Starts a thread without shards, pinned to `core` if one is given, that sleeps in
-    /// ppoll and takes any datapath.
+    /// Starts a thread without shards, pinned to `core` if one is given, that sleeps at once
+    /// and takes any datapath.
     ///
     /// # Errors
     /// [`RunnerError`] if the core cannot be had or the host is out of descriptors.
@@ -158,15 +159,19 @@ impl Runner {
             if let Err(error) = core.map_or(Ok(()), pin_to) {
                 return told(Err(RunnerError::Pin(error)));
             }
+            let mut drive = match Drive::new(deck, wakeup, picked.kind, policy) {
+                Ok(drive) => drive,
+                Err(error) => return told(Err(RunnerError::Host(error))),
+            };
             match picked.kind {
                 DatapathKind::Mmsg => {
                     told(Ok(()));
-                    Thread::new(deck, wakeup, policy).run();
+                    while drive.round() {}
                 }
                 DatapathKind::Uring => match Executor::start() {
                     Ok(executor) => {
                         told(Ok(()));
-                        executor.run(deck, wakeup, policy);
+                        executor.run(drive);
                     }
                     Err(why) => told(Err(RunnerError::Uring(why))),
                 },
@@ -322,15 +327,13 @@ impl Deck {
 
     /// Does what other threads want and turns each shard that is due, once.
     pub(crate) fn step(&mut self, moment: Moment) -> Step {
-        if !self.take_messages(moment) {
-            return Step::Stop;
-        }
+        let Some(has_more) = self.take_messages(moment) else { return Step::Stop };
         if std::mem::take(&mut self.has_changed) {
             return Step::Changed;
         }
         self.take_verdicts(moment);
         let now = Nanos(moment.monotonic_ns);
-        let mut round = Round { has_more: !self.messages.is_empty(), ..Round::default() };
+        let mut round = Round { has_more, ..Round::default() };
         for (number, place) in self.shards.iter_mut().enumerate() {
             let Some(place) = place else { continue };
             let has_mail = || place.shard.port().is_some_and(Port::has_mail);
@@ -408,12 +411,13 @@ impl Deck {
         }
     }
 
-    /// Does what other threads want, a bounded number at a time. False: stop.
-    fn take_messages(&mut self, moment: Moment) -> bool {
+    /// Does what other threads want, a bounded number at a time, and says whether there may
+    /// be more. Nothing: stop.
+    fn take_messages(&mut self, moment: Moment) -> Option<bool> {
         for _ in 0..MAILBOX_BATCH {
-            let Ok(message) = self.messages.try_recv() else { break };
+            let Ok(message) = self.messages.try_recv() else { return Some(false) };
             match message {
-                Message::Stop => return false,
+                Message::Stop => return None,
                 Message::Request { shard, request } => {
                     // To a removed shard: the caller sees its channel close.
                     if let Some(Some(place)) = self.shards.get_mut(shard) {
@@ -437,93 +441,7 @@ impl Deck {
                 }
             }
         }
-        true
-    }
-}
-
-/// Sockets that are received from one by one by a thread that does not sleep; of more, ppoll
-/// tells in one call which have something.
-const LOOKED_AT_MAX: usize = 4;
-
-/// Drives a deck with ppoll.
-struct Thread {
-    deck: Deck,
-    wakeup: Wakeup,
-    pace: Pace,
-    waiter: Waiter,
-    /// Which shard each of the waiter's descriptors belongs to, behind the wakeup's.
-    owners: Vec<usize>,
-}
-
-impl Thread {
-    fn new(deck: Deck, wakeup: Wakeup, policy: PollPolicy) -> Self {
-        let waiter = Waiter::new(std::slice::from_ref(wakeup.fd()));
-        Self { deck, wakeup, pace: Pace::new(policy), waiter, owners: Vec::new() }
-    }
-
-    fn run(mut self) {
-        loop {
-            let moment = Moment::now();
-            match self.deck.step(moment) {
-                Step::Stop => return,
-                Step::Changed => {
-                    self.watch();
-                    self.deck.tell_departed();
-                }
-                Step::Done(round) => {
-                    let mut sleep = self.pace.sleep(Nanos(moment.monotonic_ns), &round);
-                    if !sleep.is_zero() && !self.deck.fall_asleep() {
-                        sleep = Duration::ZERO;
-                    }
-                    let goes_on = self.wait(sleep);
-                    self.deck.wake_up();
-                    if !goes_on {
-                        return;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Sleeps until a socket is readable, a message came, or `timeout` is over.
-    fn wait(&mut self, timeout: Duration) -> bool {
-        if timeout.is_zero() && self.owners.len() <= LOOKED_AT_MAX {
-            // A message is seen without its wakeup.
-            self.deck.note_all_ready();
-            return true;
-        }
-        let ready = match self.waiter.wait(Some(timeout)) {
-            Ok(ready) => ready,
-            Err(error) => {
-                tracing::error!(%error, "the host refuses to wait for sockets");
-                return false;
-            }
-        };
-        let mut woken = false;
-        for index in ready {
-            // Descriptor 0 is the wakeup's.
-            match index.checked_sub(1) {
-                Some(socket) => self.deck.note_ready(self.owners[socket]),
-                None => woken = true,
-            }
-        }
-        if woken {
-            self.wakeup.clear();
-        }
-        true
-    }
-
-    /// Begins to wait for all shards' sockets.
-    fn watch(&mut self) {
-        let mut fds: Vec<SharedFd> = vec![self.wakeup.fd().clone()];
-        self.owners.clear();
-        for shard in 0..self.deck.shard_count() {
-            for fd in self.deck.fds(shard) {
-                fds.push(fd.clone());
-                self.owners.push(shard);
-            }
-        }
-        self.waiter = Waiter::new(&fds);
+        Some(true)
     }
 }
 

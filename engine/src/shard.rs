@@ -222,10 +222,21 @@ impl<D: Datapath> Shard<D> {
     /// When the shard must turn even if nothing arrives.
     #[must_use]
     pub fn wake_at(&self) -> Option<Nanos> {
-        let owed_at = self.port.as_ref().filter(|port| port.owes()).map(|_| self.retry_at);
+        self.wake_for(self.node.poll_timeout())
+    }
+
+    /// The same for a node that has something to do at `due`.
+    fn wake_for(&self, due: Option<Nanos>) -> Option<Nanos> {
         // Whoever waits for a turn gets one at once.
-        let settling = (!self.settling.is_empty()).then_some(Nanos(0));
-        [self.node.poll_timeout(), owed_at, settling].into_iter().flatten().min()
+        if !self.settling.is_empty() {
+            return Some(Nanos(0));
+        }
+        match &self.port {
+            Some(port) if port.owes() => {
+                Some(due.map_or(self.retry_at, |at| at.min(self.retry_at)))
+            }
+            _ => due,
+        }
     }
 
     /// Takes in what other shards sent and one batch of datagrams, sends what came of both,
@@ -252,17 +263,23 @@ impl<D: Datapath> Shard<D> {
         }
         // Whoever asked need not wait for what is due.
         self.datapath.flush();
-        self.node.handle_timeout(now, self.datapath.outbox());
-        self.datapath.flush();
+        let mut due = self.node.poll_timeout();
+        if due.is_some_and(|at| at <= now.mono) {
+            self.node.handle_timeout(now, self.datapath.outbox());
+            self.datapath.flush();
+            due = self.node.poll_timeout();
+        }
         self.retry_at = now.mono.plus_ms(1);
         self.post_notes();
         self.post_errands();
-        self.deliver_events(now);
+        if self.deliver_events(now) {
+            due = self.node.poll_timeout();
+        }
         if !(received.more || more_mail) {
             self.settle();
         }
         self.is_stirred = false;
-        self.wake_at = self.wake_at();
+        self.wake_at = self.wake_for(due);
         Turn {
             datagram_count: received.datagram_count + taken,
             more: received.more || more_mail,
@@ -394,8 +411,11 @@ impl<D: Datapath> Shard<D> {
         self.deliver_events(now);
     }
 
-    fn deliver_events(&mut self, now: Now) {
+    /// Hands out what the node has to say, and says whether that was anything.
+    fn deliver_events(&mut self, now: Now) -> bool {
+        let mut has_any = false;
         while let Some(event) = self.node.poll_event() {
+            has_any = true;
             let news = match event {
                 Event::Done(report) => {
                     if let Some(caller) = self.callers.remove(&report.operation) {
@@ -428,5 +448,6 @@ impl<D: Datapath> Shard<D> {
                 let _ = joiner.try_send(news);
             }
         }
+        has_any
     }
 }

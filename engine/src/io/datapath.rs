@@ -70,7 +70,8 @@ pub struct Datagram<'a> {
 pub struct Received {
     /// Datagrams in the batch.
     pub datagram_count: usize,
-    /// More may be waiting: receive again before sleeping.
+    /// More is likely waiting: receive again before sleeping. Where this is false,
+    /// [`Datapath::announce`] and the descriptors tell if there is more all the same.
     pub more: bool,
 }
 

@@ -1,14 +1,13 @@
 //! The host's sockets, clock, cores and sleep: the one place of the engine that holds
 //! descriptors, and the one where `unsafe` is allowed.
 //!
-//! A runner thread owns a few [`Datapath`]s, one [`Waiter`] over all their descriptors and
-//! one [`Wakeup`] for other threads to end its sleep. Per turn it calls
+//! A runner thread owns a few [`Datapath`]s, one [`Waiter`] or [`Poller`] over all their
+//! descriptors and one [`Wakeup`] for other threads to end its sleep. Per turn it calls
 //! [`Datapath::receive`], walks the batch beside the outbox ([`Datapath::split`]) and
 //! calls [`Datapath::flush`]. Nothing here allocates after construction.
 //!
 //! [`Uring`] and [`Mmsg`] do the same by other means; `tests.rs` holds what both claim.
 
-mod adopt;
 mod choice;
 mod clock;
 mod control;
@@ -34,7 +33,6 @@ mod uring;
 mod wait;
 mod wake;
 
-pub(crate) use adopt::adopt;
 pub use choice::{DatapathChoice, DatapathKind, OpenError, UnknownDatapath};
 pub use clock::Moment;
 pub use datapath::{Datagram, Datapath, DatapathCounters, Received, SharedFd};

@@ -63,6 +63,14 @@ impl Poller {
         Ok(epoll::modify(&self.epoll, fd, EventData::new_u64(token), interest.flags())?)
     }
 
+    /// Waits for `fd` no more.
+    ///
+    /// # Errors
+    /// The host's error, if `fd` was not added.
+    pub fn remove(&self, fd: impl AsFd) -> std::io::Result<()> {
+        Ok(epoll::delete(&self.epoll, fd)?)
+    }
+
     /// Sleeps until a descriptor is ready, or `timeout` is over (`None`: never), or a signal
     /// comes, and writes the ready ones, at most 64, to `ready`.
     ///

@@ -133,8 +133,8 @@ impl Datapath for Uring {
     type Batch<'a> = UringBatch<'a>;
     type Outbox = UringOutbox;
 
-    /// A batch of any datagrams says that more may be waiting, so that its turn's flush can
-    /// take them in.
+    /// A batch of several datagrams says that more may be waiting, so that its turn's flush can
+    /// take them in; what comes behind a lone one is seen when announcing.
     ///
     /// Where datagrams come one by one, the next is received by a call of its own: it does
     /// less than an entry of the ring, which is told by the entry after that there is
@@ -180,7 +180,7 @@ impl Datapath for Uring {
             1 => self.lone_idx = self.inbox.lone_socket(),
             _ => self.lone_idx = None,
         }
-        Received { datagram_count, more: datagram_count > 0 }
+        Received { datagram_count, more: datagram_count > 1 }
     }
 
     fn split(&mut self) -> (UringBatch<'_>, &mut UringOutbox) {

@@ -1,10 +1,9 @@
 //! How another thread ends a wait.
 
-use std::io::IoSliceMut;
 use std::sync::Arc;
 
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::io::{ReadWriteFlags, preadv2, write};
+use rustix::io::{read, write};
 
 use super::datapath::SharedFd;
 
@@ -27,8 +26,7 @@ impl Wakeup {
     /// # Errors
     /// The host's error, such as at the limit of open descriptors.
     pub fn new() -> std::io::Result<Self> {
-        // Not marked as never blocking: a ring would then refuse to wait in reading it.
-        let fd = eventfd(0, EventfdFlags::CLOEXEC)?;
+        let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         Ok(Self { fd: Arc::new(fd) })
     }
 
@@ -41,11 +39,8 @@ impl Wakeup {
     /// Takes notice of all wakes so far, and says whether there were any. To miss none,
     /// clear first and then look for what the waker announced.
     pub fn clear(&self) -> bool {
-        let mut count = [0; 8];
-        let into = &mut [IoSliceMut::new(&mut count)];
-        // It has no places to read at, which this one stands for. The only refusal an
-        // eventfd has is that there is nothing to clear.
-        preadv2(&*self.fd, into, u64::MAX, ReadWriteFlags::NOWAIT).is_ok()
+        // The only refusal an eventfd has is that there is nothing to clear.
+        read(&*self.fd, &mut [0; 8]).is_ok()
     }
 
     /// The descriptor to wait for.

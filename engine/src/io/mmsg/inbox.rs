@@ -71,7 +71,9 @@ impl Inbox {
     /// Fills free slots from socket `idx`, and says whether more may be waiting there.
     ///
     /// A socket that had nothing is asked for one datagram, which is then answered the
-    /// soonest; one that had some for several times as many, up to all free slots.
+    /// soonest; one that had some for several times as many, up to all free slots. Behind a
+    /// lone one there is likely nothing: whoever sleeps is told otherwise by the host, for less
+    /// than a look in vain.
     pub(super) fn receive(
         &mut self,
         idx: u8,
@@ -106,7 +108,7 @@ impl Inbox {
                     for message_idx in 0..count {
                         self.note(idx, message_idx, counters);
                     }
-                    return count == room;
+                    return count == room && room > 1;
                 }
                 Err(Errno::AGAIN) => {
                     *asked_count = 1;
