@@ -219,8 +219,13 @@ impl Contacts {
         }
     }
 
-    /// Names contacts to be probed, at most `max`. Whether there may be more before long.
-    pub(crate) fn unsettled(&mut self, now: Nanos, max: usize, probes: &mut Vec<Contact>) -> bool {
+    /// Names contacts to be probed, at most `max`. From which second on there may be more.
+    pub(crate) fn unsettled(
+        &mut self,
+        now: Nanos,
+        max: usize,
+        probes: &mut Vec<Contact>,
+    ) -> Option<u32> {
         let end = probes.len() + max;
         match self {
             Self::Buckets(table) => table.unsettled(now, |contact| {
@@ -230,7 +235,7 @@ impl Contacts {
             }),
             Self::Wide(table) => {
                 table.wide.due(now, WIDE_SILENT_S, max, |contact| probes.push(contact));
-                !table.wide.is_empty()
+                (!table.wide.is_empty()).then(|| now.seconds())
             }
         }
     }

@@ -10,12 +10,19 @@ use alloc::vec::Vec;
 use kdht_store::Storage;
 use kdht_wire::Contact;
 
+use crate::contact::BACKOFF_S;
 use crate::node::Node;
 use crate::outbox::Outbox;
-use crate::time::Now;
+use crate::time::{Nanos, Now};
 
-/// Pause between two looks at the contacts that are not good, in milliseconds.
+/// Least pause between two looks at the contacts that are not good, in milliseconds.
 const LOOK_MS: u64 = 1_000;
+/// Pause before a look that somebody's failure or arrival led to: by then whoever failed may
+/// be asked again ([`BACKOFF_S`]), and who was asked at once has answered.
+const SOON_MS: u64 = (BACKOFF_S as u64 + 1) * 1_000;
+/// Longest pause, though none of them is to be asked before: newcomers may have come to
+/// wait meanwhile.
+const LOOK_MS_MAX: u64 = 60_000;
 /// Keys looked at in one step of a walk over all that is held.
 pub(crate) const STEP_KEYS_MAX: usize = 64;
 /// Pause between two steps of such a walk, in milliseconds: 65,536 keys take 100 s.
@@ -40,8 +47,9 @@ impl Node {
 
     /// Contacts may need probes: look them over before long.
     pub(crate) fn look_over_contacts_soon(&mut self, now: Now) {
-        if self.probe_at.is_none() && self.silence.is_none() {
-            self.probe_at = Some(now.mono.plus_ms(LOOK_MS));
+        if self.silence.is_none() {
+            let soon = now.mono.plus_ms(SOON_MS);
+            self.probe_at = Some(self.probe_at.map_or(soon, |at| at.min(soon)));
         }
     }
 
@@ -53,19 +61,23 @@ impl Node {
         }
         let free = self.probes_max().saturating_sub(self.requests.probes());
         let mut due: Vec<Contact> = Vec::new();
-        let mut unsettled = false;
+        let mut next_s: Option<u32> = None;
         for table in &mut self.tables {
-            unsettled |= table.unsettled(now.mono, free - due.len(), &mut due);
+            let more_s = table.unsettled(now.mono, free - due.len(), &mut due);
+            next_s = next_s.into_iter().chain(more_s).min();
         }
         if let Some(before_s) = self.verify_before_s {
             let mut any = false;
             for table in &self.tables {
                 any |= table.silent_since(before_s, free - due.len(), &mut due);
             }
-            unsettled |= any;
+            if any {
+                next_s = Some(now.mono.seconds());
+            }
             self.verify_before_s = self.verify_before_s.filter(|_| any);
         }
-        self.probe_at = unsettled.then(|| now.mono.plus_ms(LOOK_MS));
+        let (soon, late) = (now.mono.plus_ms(LOOK_MS), now.mono.plus_ms(LOOK_MS_MAX));
+        self.probe_at = next_s.map(|s| Nanos(0).plus_ms(u64::from(s) * 1_000).clamp(soon, late));
         for contact in due {
             self.probe(now, &contact, out);
         }

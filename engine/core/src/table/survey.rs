@@ -55,22 +55,24 @@ impl Table {
     }
 
     /// Calls `probe` with every contact that failed, or never answered, and whose pause is
-    /// over, bucket by bucket and oldest first. Returns whether there is any that is not
-    /// good, due or not. O(contacts).
-    pub fn unsettled(&self, now: Nanos, mut probe: impl FnMut(Contact)) -> bool {
+    /// over, bucket by bucket and oldest first. Returns from which second of monotonic time
+    /// on there is one to be probed, this one at the earliest; nothing if all are good.
+    /// O(contacts).
+    pub fn unsettled(&self, now: Nanos, mut probe: impl FnMut(Contact)) -> Option<u32> {
         let now_s = now.seconds();
-        let mut any = false;
+        let mut first_s = None;
         let places = self.buckets.iter().flat_map(|bucket| {
             bucket.members.as_slice().iter().chain(bucket.replacements.as_slice())
         });
         for peer in places.filter_map(|place| self.at(*place)).filter(|peer| !peer.is_good()) {
-            any = true;
             // What was heard of just now is being probed already.
-            if peer.probe_after_s <= now_s && peer.seen_s.saturating_add(1) < now_s {
+            let due_s = peer.probe_after_s.max(peer.seen_s.saturating_add(2));
+            if due_s <= now_s {
                 probe(peer.contact());
             }
+            first_s = Some(due_s.max(now_s).min(first_s.unwrap_or(u32::MAX)));
         }
-        any
+        first_s
     }
 
     /// Calls `probe` with every good member not heard of since second `before_s`. Returns

@@ -401,8 +401,10 @@ fn failures_pass_through_doubtful_to_stale_with_growing_pauses() {
         assert_eq!(peer.liveness(), expected, "{failures} failures");
         let pause_s = peer.probe_after_s - at(now_s).seconds();
         let mut early = Vec::new();
-        table.unsettled(at(now_s + u64::from(pause_s) - 1), |contact| early.push(contact.id));
+        let before = at(now_s + u64::from(pause_s) - 1);
+        let first_s = table.unsettled(before, |contact| early.push(contact.id));
         assert!(early.is_empty(), "probed before its pause is over");
+        assert_eq!(first_s, Some(peer.probe_after_s));
         table.unsettled(at(now_s + u64::from(pause_s)), |contact| early.push(contact.id));
         assert_eq!(early, [id]);
         pauses.push(pause_s);
@@ -412,7 +414,7 @@ fn failures_pass_through_doubtful_to_stale_with_growing_pauses() {
     assert!((3_600..=3_601).contains(pauses.last().unwrap()), "{pauses:?}");
     answer(&mut table, &id, &endpoint, at(now_s));
     assert!(table.peer(&id).is_some_and(Peer::is_good));
-    assert!(!table.unsettled(at(now_s + 10), |_| {}));
+    assert_eq!(table.unsettled(at(now_s + 10), |_| {}), None);
 }
 
 #[test]
