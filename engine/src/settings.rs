@@ -5,6 +5,7 @@ mod error;
 mod keys;
 mod live;
 mod shown;
+mod zones;
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -20,6 +21,7 @@ pub use error::{SettingsError, Source};
 pub use keys::{FLAGS, Flag, KEYS, Key};
 pub use live::{Changes, InEffect, LIVE};
 pub use shown::Shown;
+pub use zones::NamedRange;
 
 use keys::names;
 
@@ -71,6 +73,8 @@ pub struct Settings {
     pub record_max: u64,
     /// What is logged: a level, or levels by module (`info,kdht=debug`).
     pub log: String,
+    /// Which addresses are of which zone: racks or sites that may be lost as one.
+    pub zones: Vec<NamedRange>,
     /// Seconds that the node has to hand over its values when it is told to stop, 0 to
     /// [`DRAIN_S_MAX`]; 0: it stops at once.
     pub drain_s: u32,
@@ -100,6 +104,7 @@ impl Default for Settings {
             record: None,
             record_max: RECORD_LEN_MAX_DEFAULT,
             log: "info".to_owned(),
+            zones: Vec::new(),
             drain_s: 10,
             node: Config::default(),
             plain_was_set: false,
@@ -250,6 +255,7 @@ impl Settings {
             config.advertise[usize::from(!own.is_v4())] = Some(own);
         }
         config.shards = self.shards();
+        config.zones = zones::zones_of(&self.zones, config.zones.replicas_max);
         if let Some(path) = &self.network_key {
             config.keys = network_key::load(path).map_err(SettingsError::NetworkKey)?;
             // The members of a keyed network trust each other, unless told otherwise.

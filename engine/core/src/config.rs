@@ -6,6 +6,7 @@ use kdht_wire::{Endpoint, KeyRing};
 use crate::contacts::TableKind;
 use crate::groups::Caps;
 use crate::throttle::ThrottleConfig;
+use crate::zones::Zones;
 
 /// Everything that is set when a node is made. Each structure takes its capacity from
 /// here and never grows past it.
@@ -55,6 +56,8 @@ pub struct Config {
     pub republishes_max: u8,
     /// Values handed to newcomers at once, 0: none ever.
     pub handovers_max: u8,
+    /// Which addresses may be lost together, and how many replicas of a value they get.
+    pub zones: Zones,
     /// Signatures verified per second; more are refused with `busy`. One costs about
     /// 50 µs.
     pub signatures_per_s: u32,
@@ -107,6 +110,7 @@ impl Default for Config {
             republish_s: 3_600,
             republishes_max: 4,
             handovers_max: 8,
+            zones: Zones::default(),
             signatures_per_s: 2_000,
             verify_apart: false,
             accept_plain: false,

@@ -122,12 +122,30 @@ impl Node {
             }
         }
         let values = self.store.values(u64::from(now.mono.seconds()), key, &Filter::Any);
-        for newcomer in newcomers.iter().filter(|newcomer| closer(newcomer)) {
+        let takes = |newcomer: &&Contact| closer(newcomer) && self.has_room_in_zone(key, newcomer);
+        for newcomer in newcomers.iter().filter(takes) {
             let live = values.from(0).filter(|record| record.remaining_s >= REMAINING_S_MIN);
             for record in live.take(KEY_VALUES_MAX) {
                 handover.due.push_back((*newcomer, *key, record.cursor));
             }
         }
+    }
+
+    /// Whether the zone of `newcomer` is to have one more replica of `key`'s values than the
+    /// nodes that are known to be nearer to it take.
+    fn has_room_in_zone(&self, key: &Id, newcomer: &Contact) -> bool {
+        let zones = &self.config.zones;
+        if !zones.is_on() {
+            return true;
+        }
+        let distance = newcomer.id.distance(key);
+        let nearest = self.candidates(key);
+        let nearer = nearest.as_slice().iter().filter(|c| c.id.distance(key) < distance);
+        let mut share = zones.share();
+        nearer.for_each(|contact| {
+            share.take(zones.of(&contact.endpoint));
+        });
+        share.take(zones.of(&newcomer.endpoint))
     }
 
     fn hand_to(

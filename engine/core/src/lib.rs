@@ -73,6 +73,7 @@ mod throttle;
 mod time;
 pub mod wide;
 mod window;
+mod zones;
 
 pub use bucket::{MEMBERS_MAX, REPLACEMENTS_MAX};
 pub use ceded::Tiding;
@@ -110,3 +111,4 @@ pub use stream::{
 pub use table::{Advice, FRESH_S, Fill, NEIGHBOURHOOD_SPLITS_MAX, SPLIT_BITS_MAX, Table};
 pub use throttle::{Throttle, ThrottleConfig};
 pub use time::{NS_PER_MS, NS_PER_S, Nanos, Now};
+pub use zones::{ZONE_RANGES_MAX, ZoneRange, Zones};

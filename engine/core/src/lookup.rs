@@ -13,6 +13,7 @@ use kdht_wire::{Contact, Distance, Endpoint, Id};
 
 use crate::disjoint::{PATHS_MAX, Paths};
 use crate::groups::{Caps, Group};
+use crate::zones::{Share, Zones};
 
 /// Candidates kept where there is one path: the nearest; the rest is forgotten. As many as a
 /// dozen liars may name beside the honest ones: with room for three replies' worth, a fifth of
@@ -29,6 +30,9 @@ pub(crate) const SAME_ID_MAX: usize = 2;
 /// Requests of one lookup, whatever its answers name: colluders who invent an endless
 /// row of ever nearer ids end it there. Honest lookups need a tenth of it.
 pub(crate) const ASKED_MAX: u32 = 512;
+/// How often a lookup for nodes of several zones looks farther: the k nearest are followed by
+/// about k, 2k, 4k and 8k others.
+const WIDENED_MAX: u8 = 4;
 
 /// Where a candidate stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -68,6 +72,8 @@ pub struct Candidate {
     is_end: bool,
     /// A bit for each path on which it was named.
     named_on: u8,
+    /// Its zone, where the lookup looks for nodes of several.
+    zone: Option<u16>,
 }
 
 impl Candidate {
@@ -100,6 +106,12 @@ pub struct Lookup {
     candidates: Vec<Candidate>,
     paths: Paths,
     caps: Caps,
+    /// What no zone may have more of among the k nearest; without zones: any number.
+    zones: Zones,
+    /// What requests name as their target: another id once [`Lookup::widen`] was needed.
+    aim: Id,
+    /// How often that was.
+    widened: u8,
     /// Requests sent.
     pub asked: u32,
 }
@@ -117,6 +129,9 @@ impl Lookup {
             candidates: Vec::new(),
             paths: Paths::new(1),
             caps: Caps::NONE,
+            zones: Zones::default(),
+            aim: target,
+            widened: 0,
             asked: 0,
         }
     }
@@ -137,6 +152,14 @@ impl Lookup {
         self
     }
 
+    /// The same lookup for those of the nearest among which no zone has more than its share:
+    /// who may take a replica of a value.
+    #[must_use]
+    pub fn with_zones(mut self, zones: &Zones) -> Self {
+        self.zones = zones.clone();
+        self
+    }
+
     /// What is looked for.
     #[must_use]
     pub fn target(&self) -> &Id {
@@ -149,9 +172,53 @@ impl Lookup {
         &self.candidates
     }
 
-    /// The nearest candidates that answered, nearest first, at most k.
+    /// What requests are to name as their target.
+    pub(crate) fn aim(&self) -> &Id {
+        &self.aim
+    }
+
+    /// The nearest candidates that answered, nearest first, at most k; of a zone, where there
+    /// are any, no more than its share.
     pub fn closest(&self) -> impl Iterator<Item = &Candidate> {
-        self.candidates.iter().filter(|c| c.standing == Standing::Answered).take(self.k)
+        let mut share = self.zones.share();
+        self.answered_all().filter(move |c| share.take(c.zone)).take(self.k)
+    }
+
+    /// Every candidate that answered, nearest first.
+    pub(crate) fn answered_all(&self) -> impl Iterator<Item = &Candidate> {
+        self.candidates.iter().filter(|c| c.standing == Standing::Answered)
+    }
+
+    /// A lookup that is done has fewer than k who may take a replica, since the nearest share
+    /// their zones: goes on to look farther from the target. Whether there is more to ask.
+    ///
+    /// Replies name the k nearest to one id. The next after them are the nearest to the
+    /// target with one bit flipped: the one in which the farthest of them differs first, then
+    /// those above it, each of which leads to twice as many nodes. Whoever is nearest to such
+    /// an id is asked once more, for it; [`WIDENED_MAX`] times at most.
+    pub(crate) fn widen(&mut self) -> bool {
+        if !self.zones.is_on()
+            || self.widened >= WIDENED_MAX
+            || self.asked >= ASKED_MAX
+            || self.closest().count() >= self.k
+        {
+            return false;
+        }
+        let farthest = match self.widened {
+            0 => self.answered_all().take(self.k).last().map(|c| c.id.shared_prefix(&self.target)),
+            _ => self.aim.shared_prefix(&self.target).checked_sub(1),
+        };
+        let Some(bit) = farthest.filter(|bit| *bit < Id::BITS) else { return false };
+        self.widened += 1;
+        self.aim = self.target.with_bit(bit, !self.target.bit(bit));
+        let mut nearest: Vec<(Id, Endpoint)> = self.closest().map(|c| (c.id, c.endpoint)).collect();
+        nearest.sort_by_key(|(id, _)| id.distance(&self.aim));
+        for (id, endpoint) in nearest.iter().take(self.alpha) {
+            if let Some(candidate) = self.candidate_mut(id, endpoint) {
+                candidate.standing = Standing::Known;
+            }
+        }
+        !nearest.is_empty()
     }
 
     /// Where the paths ended, nearest first, at most k + 7: none where there is one path.
@@ -208,6 +275,7 @@ impl Lookup {
             path,
             is_end: false,
             named_on: bit_of(path),
+            zone: self.zones.of(&contact.endpoint),
         };
         self.candidates.insert(at + count, candidate);
         is_nearest
@@ -256,6 +324,8 @@ impl Lookup {
     fn next_on(&mut self, path: u8) -> Option<Candidate> {
         let (alpha, k) = (self.paths.alpha(self.alpha), self.paths.share_of(self.k));
         let (in_flight, asked_max) = (self.count(path, Standing::Asked), self.paths.asked_max());
+        // Several paths look for the nearest each, and for those of all zones together.
+        let mut share = if self.paths.is_one() { self.zones.share() } else { Share::UNLIMITED };
         let progress = self.paths.of_mut(path);
         let stalled = progress.answers_without_progress >= alpha;
         let limit = if stalled { k.max(alpha) } else { alpha };
@@ -263,7 +333,8 @@ impl Lookup {
             return None;
         }
         let nearest = self.candidates.iter_mut().filter(|c| c.is_on(path) && c.is_hopeful());
-        let next = nearest.take(k).find(|c| c.standing == Standing::Known)?;
+        let mut wanted = nearest.filter(|c| share.take(c.zone)).take(k);
+        let next = wanted.find(|c| c.standing == Standing::Known)?;
         (next.standing, next.path) = (Standing::Asked, path);
         progress.asked = progress.asked.saturating_add(1);
         self.asked = self.asked.saturating_add(1);
@@ -275,7 +346,9 @@ impl Lookup {
         if self.asked >= ASKED_MAX {
             return None;
         }
-        let mut nearest = self.candidates.iter_mut().filter(|c| c.is_hopeful()).take(self.k);
+        let mut share = self.zones.share();
+        let hopeful = self.candidates.iter_mut().filter(|c| c.is_hopeful());
+        let mut nearest = hopeful.filter(|c| share.take(c.zone)).take(self.k);
         let next = nearest.find(|c| c.standing == Standing::Known)?;
         next.standing = Standing::Asked;
         self.asked = self.asked.saturating_add(1);
@@ -347,23 +420,34 @@ impl Lookup {
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.paths.all().all(|path| self.is_path_done(path))
-            && (self.paths.is_one() || self.is_over(|_| true, self.k, self.asked >= ASKED_MAX))
+            && (self.paths.is_one()
+                || self.is_over(|_| true, self.zones.share(), self.k, self.asked >= ASKED_MAX))
     }
 
     fn is_path_done(&self, path: u8) -> bool {
         let asked_all = self.paths.of(path).asked >= self.paths.asked_max();
-        self.is_over(|c| c.is_on(path), self.paths.share_of(self.k), asked_all)
+        let share = if self.paths.is_one() { self.zones.share() } else { Share::UNLIMITED };
+        self.is_over(|c| c.is_on(path), share, self.paths.share_of(self.k), asked_all)
     }
 
-    /// Whether the `k` nearest of these candidates have answered.
-    fn is_over(&self, is_of: impl Fn(&Candidate) -> bool, k: usize, asked_all: bool) -> bool {
+    /// Whether the `k` nearest of these candidates have answered, as far as zones have room.
+    fn is_over(
+        &self,
+        is_of: impl Fn(&Candidate) -> bool,
+        share: Share,
+        k: usize,
+        asked_all: bool,
+    ) -> bool {
         let of = || self.candidates.iter().filter(|c| is_of(c));
         let count = |standing| of().filter(|c| c.standing == standing).count();
-        let mut nearest = of().filter(|c| c.is_hopeful()).take(k);
+        let mut left = share.clone();
+        let mut nearest = of().filter(|c| c.is_hopeful()).filter(|c| left.take(c.zone)).take(k);
         let all_answered = nearest.all(|c| c.standing == Standing::Answered);
         let exhausted = asked_all && count(Standing::Asked) == 0;
+        let mut left = share;
+        let answered = of().filter(|c| c.standing == Standing::Answered);
         (all_answered || exhausted)
-            && (count(Standing::Answered) >= k || count(Standing::Slow) == 0)
+            && (answered.filter(|c| left.take(c.zone)).count() >= k || count(Standing::Slow) == 0)
     }
 
     /// Whether as many candidates of this path as may be stand at this endpoint, or at its

@@ -79,6 +79,9 @@ impl Node {
         if !matches!(audience, Audience::Join | Audience::Walk | Audience::Refresh) {
             lookup = lookup.with_paths(self.config.paths);
         }
+        if matches!(goal, Goal::Put { .. }) {
+            lookup = lookup.with_zones(&self.config.zones);
+        }
         if !matches!(goal, Goal::Ask { .. }) {
             for contact in self.candidates(&target).as_slice() {
                 if !self.is_own_endpoint(&contact.endpoint) {
@@ -293,13 +296,19 @@ impl Node {
         {
             return done;
         }
-        while let Some(candidate) = operation.lookup.next_to_ask() {
-            if !self.ask_candidate(now, key, operation, &candidate, 0, out) {
-                operation.lookup.failed(&candidate.id, &candidate.endpoint);
+        loop {
+            while let Some(candidate) = operation.lookup.next_to_ask() {
+                if !self.ask_candidate(now, key, operation, &candidate, 0, out) {
+                    operation.lookup.failed(&candidate.id, &candidate.endpoint);
+                }
             }
-        }
-        if !operation.lookup.is_done() {
-            return Step::Continue;
+            if !operation.lookup.is_done() {
+                return Step::Continue;
+            }
+            // Ends since it widens a few times at most.
+            if !operation.lookup.widen() {
+                break;
+            }
         }
         if is_collecting(&operation.goal) {
             if is_fetching(&operation.goal) {
@@ -335,7 +344,7 @@ impl Node {
         let (kind, body) = operation.request(cursor);
         let flags = self.families_wanted();
         let intent = Intent::new(candidate.endpoint, candidate.id, kind, Purpose::Operation(key));
-        let target = *operation.lookup.target();
+        let target = *operation.lookup.aim();
         operation.messages += 1;
         self.ask(now, &Ask { intent, flags, cookie: candidate.cookie, target, body }, out)
     }

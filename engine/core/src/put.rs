@@ -20,12 +20,14 @@ use crate::pending::{Intent, Pending, Purpose};
 use crate::proxy::Acknowledge;
 use crate::serve::refusal_of;
 use crate::time::Now;
+use crate::zones::Share;
 
 /// Whose quota a node's own values are charged to.
 const OWN_SOURCE: SourceGroup = SourceGroup(0);
 
 impl Node {
-    /// Sends a put's value to the k closest nodes, and keeps it here if this is one.
+    /// Sends a put's value to the k closest nodes, and keeps it here if this is one. No zone is
+    /// given more than its share.
     pub(crate) fn store_at_closest(
         &mut self,
         now: Now,
@@ -35,15 +37,22 @@ impl Node {
     ) {
         let target = *operation.lookup.target();
         let k = usize::from(self.config.k);
-        let mut closest: Vec<Candidate> = operation.lookup.closest().copied().collect();
         let own = self.id.distance(&target);
-        let nearer = closest.iter().filter(|c| c.id.distance(&target) < own).count();
-        let here = !self.config.client && !self.is_draining() && nearer < k;
-        closest.truncate(if here { k - 1 } else { k });
+        let (zones, mut share) = (&self.config.zones, self.config.zones.share());
+        let may_hold = !self.config.client && !self.is_draining();
+        let all = || operation.lookup.answered_all();
+        let nearer = all().take_while(|c| c.id.distance(&target) < own).count();
+        let mut closest: Vec<Candidate> = Vec::new();
+        let takes = |share: &mut Share, c: &&Candidate| share.take(zones.of(&c.endpoint));
+        closest.extend(all().take(nearer).filter(|c| takes(&mut share, c)).take(k));
+        let here = may_hold && closest.len() < k && share.take(self.own_zone());
+        let left = k - usize::from(here) - closest.len();
+        closest.extend(all().skip(nearer).filter(|c| takes(&mut share, c)).take(left));
         // And where each path of the lookup ended: liars on one cannot keep the value from
         // those that others found.
         for end in operation.lookup.ends() {
-            if !closest.iter().any(|c| c.id == end.id && c.endpoint == end.endpoint) {
+            let is_new = !closest.iter().any(|c| c.id == end.id && c.endpoint == end.endpoint);
+            if is_new && takes(&mut share, &end) {
                 closest.push(*end);
             }
         }
@@ -84,6 +93,12 @@ impl Node {
             waiting += u16::from(self.ask(now, &ask, out));
         }
         *phase = PutPhase::Storing { waiting };
+    }
+
+    /// The zone of the node's own address, as far as it knows that.
+    fn own_zone(&self) -> Option<u16> {
+        let zone_of = |is_v4| self.config.zones.of(&self.own_endpoint(is_v4)?);
+        zone_of(true).or_else(|| zone_of(false))
     }
 
     pub(crate) fn advance_stored(&self, operation: &Operation) -> Step {

@@ -302,7 +302,10 @@ impl Frame {
 
 #[cfg(test)]
 mod tests {
-    use kdht_core::{Answer, Families, Liveness, Nanos, Request, TableKind, Value, ValuePublisher};
+    use kdht_core::{
+        Answer, Families, Liveness, Nanos, Request, TableKind, Value, ValuePublisher, ZoneRange,
+        Zones,
+    };
     use kdht_store::PublisherKey;
     use kdht_wire::{Contact, Filter, NetworkKey, SALT_LEN};
 
@@ -339,6 +342,7 @@ mod tests {
             shard: 9,
             verify_apart: true,
             advertise: [Some(endpoint(1)), None],
+            zones: Zones::new(&[ZoneRange { ip: 1 << 100, bits: 30, zone: 31 }], 5),
             ..Config::default()
         };
         (config.throttle.slots, config.throttle.rate_per_s, config.throttle.burst) = (1, 2, 3);

@@ -2,7 +2,7 @@
 
 use kdht_core::{
     Answer, Command, Config, Families, Limits, Liveness, Local, Nanos, Note, Now, Request, Route,
-    TableKind, ThrottleConfig, Timeouts, Value, ValuePublisher,
+    TableKind, ThrottleConfig, Timeouts, Value, ValuePublisher, ZONE_RANGES_MAX, ZoneRange, Zones,
 };
 use kdht_wire::{Contact, Endpoint, Filter, Id, KeyRing, NetworkKey, SALT_LEN, SignedTail};
 
@@ -282,6 +282,7 @@ pub(super) fn config(fields: &mut impl Fields, config: &mut Config) -> Done {
         republish_s,
         republishes_max,
         handovers_max,
+        zones: by_zone,
         signatures_per_s,
         verify_apart,
         accept_plain,
@@ -329,6 +330,28 @@ pub(super) fn config(fields: &mut impl Fields, config: &mut Config) -> Done {
     for own in advertise {
         fields.optional(own, Endpoint::NONE, endpoint)?;
     }
+    zones(fields, by_zone)
+}
+
+fn zones(fields: &mut impl Fields, zones: &mut Zones) -> Done {
+    let mut ranges = zones.ranges().to_vec();
+    // There are no more than ZONE_RANGES_MAX, which 16 bits hold.
+    let mut count = u16::try_from(ranges.len()).map_err(|_| Damaged)?;
+    fields.u16(&mut count)?;
+    if usize::from(count) > ZONE_RANGES_MAX {
+        return Err(Damaged);
+    }
+    ranges.resize(usize::from(count), ZoneRange::default());
+    for ZoneRange { ip, bits, zone } in &mut ranges {
+        let mut bytes = ip.to_be_bytes();
+        fields.raw(&mut bytes)?;
+        *ip = u128::from_be_bytes(bytes);
+        fields.u8(bits)?;
+        fields.u16(zone)?;
+    }
+    let mut replicas_max = zones.replicas_max;
+    fields.u8(&mut replicas_max)?;
+    *zones = Zones::new(&ranges, replicas_max);
     Ok(())
 }
 

@@ -2,13 +2,16 @@
 
 use std::net::SocketAddr;
 
-use kdht_core::TableKind;
+use kdht_core::{TableKind, ZONE_RANGES_MAX};
 use kdht_wire::Endpoint;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::keys::{ACCEPT_PLAIN, names};
-use super::{DRAIN_S_MAX, FLAGS, KEYS, RECORD_LEN_MIN, Settings, SettingsError, Source};
+use super::zones::contradiction;
+use super::{
+    DRAIN_S_MAX, FLAGS, KEYS, NamedRange, RECORD_LEN_MIN, Settings, SettingsError, Source,
+};
 
 /// Most contacts of a wide table: 1 GiB of them.
 pub(crate) const WIDE_MAX: u32 = 16_000_000;
@@ -27,7 +30,7 @@ impl Settings {
     fn assign(&mut self, key: &str, text: &str, source: &Source) -> Result<(), SettingsError> {
         let wrong = |wanted: &str| SettingsError::value(key, source, wanted, text);
         match key {
-            "listen" | "advertise" | "bootstrap" => {
+            "listen" | "advertise" | "bootstrap" | "zones" => {
                 let items = text.split(',').map(|item| item.trim().to_owned());
                 let items = items.filter(|item| !item.is_empty()).collect();
                 self.assign_list(key, items, source)?;
@@ -123,6 +126,18 @@ impl Settings {
                 }
             }
             "bootstrap" => self.bootstrap = items,
+            "zones" => {
+                let read = |item: &String| item.parse().map_err(|wanted| wrong(wanted, item));
+                let ranges: Vec<NamedRange> = items.iter().map(read).collect::<Result<_, _>>()?;
+                if ranges.len() > ZONE_RANGES_MAX {
+                    let wanted = format!("{ZONE_RANGES_MAX} ranges at most");
+                    return Err(wrong(&wanted, &format!("{} of them", ranges.len())));
+                }
+                if let Some(range) = contradiction(&ranges) {
+                    return Err(wrong("one zone for each range", &range.to_string()));
+                }
+                self.zones = ranges;
+            }
             _ if names().any(|name| name == key) => return Err(wrong("one value", "a list")),
             _ => return Err(SettingsError::unknown(key, source)),
         }

@@ -66,6 +66,8 @@ pub const KEYS: &[Key] = keys![
         "values republished at once";
     "node.handovers_max", "values", 0, 64, handovers_max,
         "values handed to newcomers at once; 0: none ever";
+    "node.zone_replicas_max", "replicas", 1, 20, zones.replicas_max,
+        "share of one zone in a value's k; less than k, and k or more in all zones together";
     "lookup.paths", "paths", 1, 8, paths,
         "disjoint paths: eight ask half as many nodes again as one, and outlive liars on seven";
     "lookup.frequent_max", "lookups", 0, 255, frequent_max,
@@ -162,6 +164,7 @@ pub(super) const TEXTS: &[&str] = &[
     "record_max",
     "log",
     "drain_s",
+    "zones",
 ];
 
 /// The names of all settings.

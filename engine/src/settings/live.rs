@@ -60,6 +60,7 @@ impl InEffect {
             ("record_max", old.record_max != new.record_max),
             ("log", old.log != new.log),
             ("drain_s", old.drain_s != new.drain_s),
+            ("zones", old.zones != new.zones),
         ];
         let flipped = |flag: &&super::Flag| flag.value(&self.config) != flag.value(&wanted.config);
         let flags = FLAGS.iter().filter(flipped).map(|flag| flag.name);
@@ -120,6 +121,7 @@ mod tests {
             ("record_max", "5000"),
             ("log", "debug"),
             ("drain_s", "77"),
+            ("zones", "10.0.0.0/8=a"),
         ] {
             all.push((name, value.to_owned()));
         }

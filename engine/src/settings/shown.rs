@@ -86,6 +86,10 @@ const TEXTS_SHOWN: &[Text] = &[
     ("drain_s", "0 to 3600", "seconds to hand values over before stopping", |settings| {
         settings.drain_s.to_string()
     }),
+    ("zones", "CIDR=NAME, …", "racks or sites that may be lost as one", |settings| {
+        let all: Vec<String> = settings.zones.iter().map(ToString::to_string).collect();
+        all.join(",")
+    }),
 ];
 
 fn addresses(addrs: &[SocketAddr]) -> String {

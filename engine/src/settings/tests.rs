@@ -90,6 +90,11 @@ fn unknown_and_unfit_settings_are_named() {
         ("log = 'loud'", ["log", "trace"]),
         ("log = ''", ["log", "trace"]),
         ("drain_s = 3601", ["drain_s", "0 to 3600 s"]),
+        ("zones = ['10.1.0.0/16']", ["zones", "CIDR=NAME"]),
+        ("zones = ['10.1.0.0/33=a']", ["zones", "0 to 32 bits"]),
+        ("zones = ['10.1.0.1/16=a']", ["10.1.0.1/16=a", "first address"]),
+        ("zones = ['::/0=a', '::/0=b']", ["::/0=b", "one zone"]),
+        ("[node]\nzone_replicas_max = 0", ["node.zone_replicas_max", "1 to 20"]),
     ] {
         let error = from_toml(text).unwrap_err().to_string();
         assert!(parts.iter().all(|part| error.contains(part)), "{text}: {error}");
@@ -97,4 +102,21 @@ fn unknown_and_unfit_settings_are_named() {
     let variables = [("KDHT_COLOUR".to_owned(), "1".to_owned())];
     let error = Settings::default().apply_environment(variables.into_iter()).unwrap_err();
     assert!(error.to_string().contains("KDHT_COLOUR"));
+}
+
+#[test]
+fn zones_are_ranges_with_names_and_reach_the_core() {
+    let text = "zones = ['10.0.0.0/8=a', '10.2.0.0/16 = b', '2001:db8::/32=a', '0.0.0.0/0=c']
+                [node]
+                zone_replicas_max = 3";
+    let zones = from_toml(text).unwrap().node_config().unwrap().zones;
+    let of = |ip: &str| zones.of(&SocketAddr::new(ip.parse().unwrap(), 1).into());
+    let all = ["10.1.0.1", "10.2.0.1", "2001:db8:7::1", "10.255.0.1", "2001:db9::1", "11.0.0.1"];
+    assert_eq!(all.map(of), [Some(0), Some(1), Some(0), Some(0), None, Some(2)]);
+    assert_eq!((zones.replicas_max, zones.ranges().len()), (3, 4));
+    let mut settings = Settings::default();
+    settings.set("zones", "10.0.0.0/8=a,11.0.0.0/8=b", &Source::Flag).unwrap();
+    let shown = settings.shown().unwrap();
+    let shown = shown.iter().find(|shown| shown.key == "zones").unwrap();
+    assert_eq!(shown.value, "10.0.0.0/8=a,11.0.0.0/8=b");
 }

@@ -31,7 +31,7 @@ fn a_lookup_repeated_soon_knows_the_closest_from_the_start() {
     let (at_once, first, second) = repeated(&config, 10_000);
     assert!(at_once >= 10, "{at_once}");
     assert!(second < first, "{second} requests after {first}");
-    let never = Config { frequent_max: 0, ..config };
+    let never = Config { frequent_max: 0, ..config.clone() };
     assert!(repeated(&never, 10_000).0 < at_once / 2, "the cache makes the difference");
     assert!(repeated(&config, 130_000).0 < at_once / 2, "it is forgotten after two minutes");
 }

@@ -185,7 +185,7 @@ fn loopback_is_exempt_from_caps_and_private_addresses_are_in_a_keyed_network() {
     let keys = KeyRing::new(NetworkKey { id: 1, secret: [5; 16] }, None);
     let open = Config::default();
     let keyed = Config { keys, ..Config::default() };
-    let counted = Config { caps_private: true, ..keyed };
+    let counted = Config { caps_private: true, ..keyed.clone() };
     for (config, net, kept_wanted) in [
         (&open, "127.0.0", 20),
         (&open, "10.0.0", 2),
