@@ -2,8 +2,10 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use kdht_core::Rng;
+use kdht_core::{Rng, ZoneRange, Zones};
 use kdht_wire::Endpoint;
+
+use crate::scenario::Racks;
 
 /// First octets without a range that is private, reserved, or set aside for documents; 30
 /// to 33 are left to hosts that adversaries invent.
@@ -64,6 +66,16 @@ impl Addresses {
         let host = u8::try_from(host % u64::from(HOSTS_MAX)).unwrap_or(0) + 1;
         endpoint(Ipv4Addr::new(octet, middle, low, host), PORT)
     }
+}
+
+/// What nodes are told of racks: each has the /8 networks whose numbers leave it as remainder.
+pub(crate) fn zones(racks: &Racks) -> Zones {
+    let ranges = OCTETS.iter().zip(0..).map(|(octet, number)| {
+        let first = Ipv4Addr::new(*octet, 0, 0, 0).to_ipv6_mapped();
+        ZoneRange { ip: u128::from(first), bits: 104, zone: number % racks.count }
+    });
+    let ranges: Vec<ZoneRange> = ranges.collect();
+    Zones::new(&ranges, racks.replicas_max)
 }
 
 /// An endpoint of IPv4.

@@ -69,6 +69,16 @@ figures! {
     b: u64 = 0,
     /// Disjoint paths of a lookup.
     paths: u64 = 0,
+    /// Share of the nodes that is dead from the start.
+    stale: f64 = 0.0,
+    /// Hosts of adversaries.
+    adversaries: u64 = 0,
+    /// 1 if lookups are for ids of nodes that there are, else 0.
+    targets_are_nodes: u64 = 0,
+    /// Mean session where nodes come and go, in seconds.
+    sessions_mean_s: f64 = f64::NAN,
+    /// Weibull shape of sessions; 1: exponential.
+    sessions_shape: f64 = f64::NAN,
     /// Lookups begun.
     lookups: u64 = 0,
     /// Discovery depth of the closest node that answered, over lookups that ended.
@@ -85,6 +95,17 @@ figures! {
     overlap_k: f64 = f64::NAN,
     /// Share of the gets of stored values that found nothing.
     values_lost: f64 = f64::NAN,
+    /// Values that counts looked for on all nodes, each as often as it was counted.
+    gap_values: u64 = 0,
+    /// Share of them that had gone since the count before: lost in a republish gap.
+    gap_lost: f64 = f64::NAN,
+    /// The share that exponential sessions would lose, with nothing repaired in a gap g:
+    /// (1 - e^(-g/mean))^k.
+    gap_formula: f64 = f64::NAN,
+    /// The standard error of as many draws with that share.
+    gap_error: f64 = f64::NAN,
+    /// By how many standard errors more was lost than that; negative: less.
+    gap_excess: f64 = f64::NAN,
     /// Memory of the process at the end, in bytes, per honest node.
     bytes_per_node: f64 = f64::NAN,
     /// Lookups that never ended.
@@ -105,18 +126,32 @@ figures! {
     values_stored: u64 = 0,
     /// Gets of stored values.
     gets: u64 = 0,
-    /// Time of a get that brought a value, in milliseconds.
-    get_ms_mean: f64 = f64::NAN,
-    /// Its 99th percentile.
-    get_ms_p99: f64 = f64::NAN,
-    /// Requests that its asker sent for it.
-    get_messages_mean: f64 = f64::NAN,
     /// Requests that honest nodes passed on.
     forwarded: u64 = 0,
     /// Gets that brought another value than the one put.
     values_wrong: u64 = 0,
     /// Share of the gets that brought an older version than the newest stored when they began.
     values_old: f64 = f64::NAN,
+    /// Requests of a put that somebody acknowledged: its lookup and its STOREs.
+    puts_messages_mean: f64 = f64::NAN,
+    /// Its time, in mean round trips.
+    puts_rounds_mean: f64 = f64::NAN,
+    /// Nodes that acknowledged it.
+    replicas_mean: f64 = f64::NAN,
+    /// Requests of a get that found its value.
+    gets_messages_mean: f64 = f64::NAN,
+    /// Its time, in milliseconds.
+    gets_ms_mean: f64 = f64::NAN,
+    /// Its 99th percentile.
+    gets_ms_p99: f64 = f64::NAN,
+    /// Discovery depth of who gave it.
+    gets_hops_mean: f64 = f64::NAN,
+    /// Most nodes of one rack that held the same value when the first get began.
+    rack_replicas_most: u64 = 0,
+    /// Racks.
+    racks: u64 = 0,
+    /// Replicas of a value that a rack is given at most.
+    replicas_max: u64 = 0,
     /// Honest nodes that run at the end.
     nodes_live: u64 = 0,
     /// Nodes that died during the run.
@@ -127,6 +162,10 @@ figures! {
     datagrams_per_join: f64 = f64::NAN,
     /// Bytes of UDP payload sent by honest nodes, per node.
     bytes_sent_per_node: f64 = f64::NAN,
+    /// Datagrams sent, by whomever, per node and hour since the network stood.
+    datagrams_per_node_hour: f64 = f64::NAN,
+    /// Bytes of UDP payload that honest nodes sent, per node and hour since then.
+    bytes_per_node_hour: f64 = f64::NAN,
     /// Most members of one table that share a /24.
     per_subnet_in_table: u64 = 0,
     /// Share of adversaries among the good members of tables, those told to others.
@@ -171,6 +210,12 @@ figures! {
     outage_lost: f64 = f64::NAN,
     /// Simulated seconds, the building of the network included.
     simulated_s: f64 = f64::NAN,
+    /// Things that happened: arrivals, timers and tasks.
+    events: u64 = 0,
+    /// Of them those since the network stood, a second of the processor's time.
+    events_per_s: f64 = f64::NAN,
+    /// Processor time of the run, in seconds.
+    cpu_s: f64 = f64::NAN,
 }
 
 /// The mean of some numbers; not a number of none.

@@ -12,12 +12,12 @@ use crate::adversary::Group;
 use crate::attacked;
 use crate::figures::{Figures, Row, mean, quantile};
 use crate::genesis;
-use crate::random::{exponential, weibull, whole};
-use crate::scenario::{Network, Scenario, ScenarioError};
+use crate::random::{exp, exponential, weibull, whole};
+use crate::scenario::{Network, Scenario, ScenarioError, Targets};
 use crate::settings::Settings;
 use crate::watch::{Broken, Cause};
 use crate::work::Work;
-use crate::world::{Happening, START_NS, Task, World};
+use crate::world::{Happening, START_NS, Tally, Task, World};
 
 /// A leaving node has so long for its hand-over, in seconds.
 const LEAVE_S_MAX: u64 = 120;
@@ -130,8 +130,9 @@ pub(crate) struct Director {
     groups: Vec<Group>,
     work: Option<Work>,
     stands_ns: u64,
-    /// Datagrams sent until then.
-    built_datagrams: u64,
+    /// What had happened and been sent until then, and the processor's time it took.
+    built: Tally,
+    built_cpu_s: f64,
     end_ns: u64,
     deaths: u64,
     /// Good contacts of nodes when adversaries began.
@@ -149,7 +150,8 @@ impl Director {
             groups,
             work: None,
             stands_ns: 0,
-            built_datagrams: 0,
+            built: Tally::default(),
+            built_cpu_s: 0.0,
             end_ns: u64::MAX,
             deaths: 0,
             known_before: BTreeMap::new(),
@@ -190,7 +192,7 @@ impl Director {
     fn begin(&mut self, end_ns: u64, wants_trace: bool) {
         let world = &mut self.world;
         (self.stands_ns, self.end_ns) = (world.now_ns(), end_ns);
-        self.built_datagrams = world.tally.datagrams;
+        (self.built, self.built_cpu_s) = (world.tally, cpu_s());
         let scenario = world.scenario.clone();
         let at_s = |s: u64| self.stands_ns + s * NS_PER_S;
         self.work = Some(Work::new(world, end_ns, wants_trace));
@@ -226,6 +228,7 @@ impl Director {
             Task::Put => work.put(world),
             Task::Republish(item) => work.put_item(world, item),
             Task::Get => work.get(world),
+            Task::Census => work.census(world),
             Task::End { node, session } => self.end_session(node, session),
             Task::Gone { node, session } => self.gone(node, session),
             Task::Begin(node) => self.begin_session(node),
@@ -366,8 +369,23 @@ impl Director {
     }
 
     fn begin_outage(&mut self, plan: u16) {
-        let count = self.world.scenario.outage[usize::from(plan)].nodes;
+        let crate::scenario::Outage { nodes: count, rack, .. } =
+            self.world.scenario.outage[usize::from(plan)];
         let mut nodes = Vec::new();
+        if let Some(rack) = rack {
+            let zones = self.world.config.zones.clone();
+            for at in 0..self.world.places.len() {
+                let place = &self.world.places[at];
+                if place.node.is_none() || zones.of(&place.endpoint) != Some(rack) {
+                    continue;
+                }
+                let at = u32::try_from(at).unwrap_or(u32::MAX);
+                nodes.push((at, place.session, good_of(&self.world, at)));
+                self.world.places[at as usize].is_out = true;
+            }
+            self.out.insert(plan, nodes);
+            return;
+        }
         // Who is out already is no other node; where few are left, fewer than wanted go.
         for _ in 0..2 * count {
             if nodes.len() == count as usize {
@@ -405,11 +423,18 @@ impl Director {
             k: u64::from(scenario.k),
             alpha: u64::from(scenario.alpha),
             b: u64::from(scenario.b),
+            racks: scenario.zones.map_or(0, |racks| u64::from(racks.count)),
+            replicas_max: scenario.zones.map_or(0, |racks| u64::from(racks.replicas_max)),
             paths: u64::from(world.config.paths),
+            stale: scenario.stale,
+            adversaries: self.groups.iter().map(|group| group.contacts().count() as u64).sum(),
+            targets_are_nodes: u64::from(scenario.lookups.targets == Targets::Node),
+            sessions_mean_s: scenario.churn.map_or(f64::NAN, |churn| churn.mean_s),
+            sessions_shape: scenario.churn.map_or(f64::NAN, |churn| churn.shape),
             deaths: self.deaths,
             nodes_live: world.live.len() as u64,
             datagrams: world.tally.datagrams,
-            datagrams_per_join: self.built_datagrams as f64 / nodes,
+            datagrams_per_join: self.built.datagrams as f64 / nodes,
             bytes_sent_per_node: world.tally.honest_bytes as f64 / nodes,
             victim_datagrams: world.tally.victim_datagrams,
             invented_asked: world.tally.invented_asked,
@@ -424,10 +449,27 @@ impl Director {
         };
         if let Some(work) = &self.work {
             measure_work(&mut figures, work, scenario);
+            measure_gaps(&mut figures, work, scenario);
         }
+        self.measure_cost(&mut figures);
         self.measure_tables(&mut figures);
         attacked::measure(&mut figures, world, &self.groups, self.stands_ns);
         figures
+    }
+
+    /// What a node sends in an hour, and how fast all of it was computed.
+    fn measure_cost(&self, figures: &mut Figures) {
+        let (world, built) = (&self.world, &self.built);
+        let elapsed_s = (world.now_ns() - self.stands_ns) as f64 / NS_PER_S as f64;
+        let node_hours = figures.nodes as f64 * elapsed_s / 3_600.0;
+        let datagrams = world.tally.datagrams - built.datagrams;
+        let bytes = world.tally.honest_bytes - built.honest_bytes;
+        figures.datagrams_per_node_hour = datagrams as f64 / node_hours;
+        figures.bytes_per_node_hour = bytes as f64 / node_hours;
+        figures.events = world.tally.events;
+        figures.cpu_s = cpu_s();
+        let events = world.tally.events - built.events;
+        figures.events_per_s = events as f64 / (figures.cpu_s - self.built_cpu_s);
     }
 
     fn measure_tables(&self, figures: &mut Figures) {
@@ -490,13 +532,32 @@ fn measure_work(figures: &mut Figures, work: &Work, scenario: &Scenario) {
     figures.closest_found = mean(rows.iter().map(|row| f64::from(u8::from(row.closest_found))));
     figures.overlap_k = mean(rows.iter().map(|row| row.overlap_k));
     (figures.values_put, figures.values_stored) = work.values();
+    figures.puts_messages_mean = mean(work.puts.iter().map(|put| f64::from(put.messages)));
+    figures.puts_rounds_mean = mean(work.puts.iter().map(|put| put.elapsed_ms)) / round_trip_ms;
+    figures.gets_messages_mean = mean(work.finds.iter().map(|get| f64::from(get.messages)));
+    figures.gets_ms_mean = mean(work.finds.iter().map(|get| get.elapsed_ms));
+    figures.gets_ms_p99 = quantile(work.finds.iter().map(|get| get.elapsed_ms).collect(), 0.99);
+    figures.gets_hops_mean = mean(work.finds.iter().map(|get| f64::from(get.hops)));
+    figures.replicas_mean = mean(work.puts.iter().map(|put| f64::from(put.acknowledged)));
+    figures.rack_replicas_most = work.rack_replicas_most;
     figures.gets = work.gets;
-    figures.get_ms_mean = mean(work.got.iter().map(|(ms, _)| *ms));
-    figures.get_ms_p99 = quantile(work.got.iter().map(|(ms, _)| *ms).collect(), 0.99);
-    figures.get_messages_mean = mean(work.got.iter().map(|(_, messages)| f64::from(*messages)));
     figures.values_wrong = work.wrong;
     figures.values_old = work.old as f64 / work.gets as f64;
     figures.values_lost = work.lost as f64 / work.gets as f64;
+}
+
+/// Values lost from census to census, beside what exponential sessions and no repair within a
+/// gap would lose: all k holders of a value die within it.
+fn measure_gaps(figures: &mut Figures, work: &Work, scenario: &Scenario) {
+    let Some(churn) = scenario.churn.filter(|_| work.at_risk > 0) else { return };
+    let count = work.at_risk as f64;
+    let dies = 1.0 - exp(-(scenario.values.census_s as f64) / churn.mean_s);
+    let formula = (0..scenario.k).fold(1.0, |product, _| product * dies);
+    figures.gap_values = work.at_risk;
+    figures.gap_lost = work.gone as f64 / count;
+    figures.gap_formula = formula;
+    figures.gap_error = (formula * (1.0 - formula) / count).sqrt();
+    figures.gap_excess = (figures.gap_lost - formula) / figures.gap_error;
 }
 
 /// Whether a contact is an honest node, and where it says: alive, or dead by now.
@@ -526,4 +587,17 @@ fn resident_bytes() -> f64 {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = text.split_whitespace().nth(1).and_then(|word| word.parse::<f64>().ok());
     pages.map_or(f64::NAN, |pages| pages * 4_096.0)
+}
+
+/// Processor time of this thread, in seconds, where the host tells: the 14th and 15th number of
+/// `/proc/thread-self/stat`, in hundredths.
+fn cpu_s() -> f64 {
+    let text = std::fs::read_to_string("/proc/thread-self/stat").unwrap_or_default();
+    // The second field is a name that may hold anything but ends at the last bracket.
+    let rest = text.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let mut ticks = rest.split_whitespace().skip(11).map(|word| word.parse::<f64>());
+    match (ticks.next(), ticks.next()) {
+        (Some(Ok(user)), Some(Ok(system))) => (user + system) / 100.0,
+        _ => f64::NAN,
+    }
 }

@@ -67,6 +67,8 @@ pub struct Scenario {
     pub node: BTreeMap<String, Value>,
     /// How nodes enter, where the network is built by joining.
     pub join: Joining,
+    /// Racks that hosts stand in; none if left out.
+    pub zones: Option<Racks>,
     /// How nodes come and go; not at all if left out.
     pub churn: Option<Churn>,
     /// What is looked for among nodes.
@@ -106,6 +108,7 @@ impl Default for Scenario {
             latency: Latency::default(),
             node: BTreeMap::new(),
             join: Joining::default(),
+            zones: None,
             churn: None,
             lookups: Lookups::default(),
             values: Values::default(),
@@ -174,6 +177,16 @@ impl Default for Joining {
     fn default() -> Self {
         Self { through: 3, at_once: 1, rest_s: 10 }
     }
+}
+
+/// Racks, each of as many /8 networks as any other: what nodes are told of as zones.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Racks {
+    /// How many: 1 to 100.
+    pub count: u16,
+    /// Replicas of a value that a rack is given at most: 1 to 20.
+    pub replicas_max: u8,
 }
 
 /// How nodes come and go. Each dead one is followed by a new one, so that the number stays.
@@ -250,6 +263,8 @@ pub enum Targets {
     Uniform,
     /// Ids near those of random nodes.
     Near,
+    /// Ids of random nodes.
+    Node,
     /// A fixed set of random ids, the n-th with a share of 1/n.
     Zipf,
 }
@@ -281,6 +296,10 @@ pub struct Values {
     pub get_from_s: u64,
     /// The last is looked for then; 0: five seconds before the run ends.
     pub get_until_s: u64,
+    /// Once in so many seconds after the last put it is counted which values no node holds
+    /// any more; 0: never. What is lost from one count to the next is lost in a republish
+    /// gap, if both are as long.
+    pub census_s: u64,
 }
 
 impl Default for Values {
@@ -297,6 +316,7 @@ impl Default for Values {
             gets: 1,
             get_from_s: 20,
             get_until_s: 0,
+            census_s: 0,
         }
     }
 }
@@ -433,7 +453,11 @@ pub struct Outage {
     /// It ends then.
     pub until_s: u64,
     /// How many random nodes.
+    #[serde(default)]
     pub nodes: u32,
+    /// Or all of this rack, counted from 0.
+    #[serde(default)]
+    pub rack: Option<u16>,
 }
 
 /// Clocks of the day that jump; intervals are not touched.

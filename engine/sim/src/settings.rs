@@ -69,6 +69,9 @@ impl Settings {
             store: Limits { bytes_max: 4 << 20, source_bytes_max: 512 << 10, ..Limits::default() },
             ..Config::default()
         };
+        if let Some(racks) = &scenario.zones {
+            config.zones = crate::address::zones(racks);
+        }
         if scenario.keyed {
             config.keys = KeyRing::new(NetworkKey { id: 1, secret: [0x5a; 16] }, None);
         }

@@ -1,5 +1,7 @@
 //! What nodes are told to do: lookups, puts and gets, and whether the answers are true.
 
+mod census;
+
 use std::collections::BTreeMap;
 
 use kdht_core::{
@@ -41,6 +43,24 @@ struct Item {
     put: Option<u32>,
     /// The newest that somebody acknowledged.
     stored: Option<u32>,
+    /// A census found it nowhere.
+    is_gone: bool,
+}
+
+/// What a put or a get that came to its aim took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cost {
+    pub(crate) messages: u32,
+    pub(crate) hops: u8,
+    pub(crate) elapsed_ms: f64,
+    pub(crate) acknowledged: u16,
+}
+
+impl Cost {
+    fn of(report: &Report, acknowledged: u16) -> Self {
+        let Report { messages, hops, elapsed_ns, .. } = *report;
+        Self { messages, hops, elapsed_ms: elapsed_ns as f64 / NS_PER_MS as f64, acknowledged }
+    }
 }
 
 /// Everything that is asked of nodes, and what came of it.
@@ -59,11 +79,17 @@ pub(crate) struct Work {
     gets_begun: u32,
     pub(crate) rows: Vec<Row>,
     pub(crate) gets: u64,
-    /// Milliseconds and requests of gets that brought something.
-    pub(crate) got: Vec<(f64, u32)>,
     pub(crate) lost: u64,
     pub(crate) wrong: u64,
     pub(crate) old: u64,
+    /// Puts that somebody acknowledged, and gets that found something.
+    pub(crate) puts: Vec<Cost>,
+    pub(crate) finds: Vec<Cost>,
+    /// Most nodes of one rack that held the same value when the first get began.
+    pub(crate) rack_replicas_most: u64,
+    /// Values that a census looked for, and those that it was the first to miss.
+    pub(crate) at_risk: u64,
+    pub(crate) gone: u64,
 }
 
 impl Work {
@@ -75,7 +101,7 @@ impl Work {
             sum += 1.0 / f64::from(rank);
             sum
         });
-        let none = Item { key: Id::ZERO, put: None, stored: None };
+        let none = Item { key: Id::ZERO, put: None, stored: None, is_gone: false };
         let work = Self {
             rng: world.draws.stream(2),
             began_ns: world.now_ns(),
@@ -89,14 +115,22 @@ impl Work {
             gets_begun: 0,
             rows: Vec::new(),
             gets: 0,
-            got: Vec::new(),
             lost: 0,
             wrong: 0,
             old: 0,
+            puts: Vec::new(),
+            finds: Vec::new(),
+            rack_replicas_most: 0,
+            at_risk: 0,
+            gone: 0,
         };
         work.schedule_next(world, Task::Lookup, 0);
         work.schedule_next(world, Task::Put, 0);
         work.schedule_next(world, Task::Get, 0);
+        let first_s = scenario.values.put_until_s + scenario.values.census_s;
+        if scenario.values.census_s > 0 {
+            world.schedule(work.began_ns + first_s * NS_PER_S, Task::Census);
+        }
         work
     }
 
@@ -159,6 +193,10 @@ impl Work {
     /// Looks for the next value.
     pub(crate) fn get(&mut self, world: &mut World) {
         let number = self.gets_begun;
+        if number == 0 && world.scenario.zones.is_some() {
+            // Before gets leave copies that last for a while.
+            self.rack_replicas_most = self.count_in_racks(world);
+        }
         self.gets_begun += 1;
         self.schedule_next(world, Task::Get, self.gets_begun);
         let count = world.scenario.values.count.max(1);
@@ -208,6 +246,7 @@ impl Work {
             (Purpose::Put { item, version }, Outcome::Stored(stored))
                 if stored.acknowledged > 0 =>
             {
+                self.puts.push(Cost::of(report, stored.acknowledged));
                 if let Some(item) = self.items.get_mut(item as usize) {
                     item.stored = item.stored.max(Some(version));
                 }
@@ -215,7 +254,7 @@ impl Work {
             (Purpose::Put { .. }, _) => {}
             (Purpose::Get { item, version }, Outcome::Values { values, .. }) => {
                 self.gets += 1;
-                self.got.push((report.elapsed_ns as f64 / NS_PER_MS as f64, report.messages));
+                self.finds.push(Cost::of(report, 0));
                 let last = self.items.get(item as usize).and_then(|held| held.put).unwrap_or(0);
                 let is_there = |version: u32| {
                     let (_, wanted) = value_of(world, item, version);
@@ -335,6 +374,10 @@ impl Work {
                 let Some(at) = world.random_live() else { return random };
                 let near = world.places[at as usize].id;
                 (0..lookups.near_bits).fold(random, |id, bit| id.with_bit(bit, near.bit(bit)))
+            }
+            Targets::Node => {
+                let random = self.rng.id();
+                world.random_reachable().map_or(random, |at| world.places[at as usize].id)
             }
             Targets::Zipf => {
                 let whole = self.zipf.last().copied().unwrap_or(1.0);

@@ -58,6 +58,8 @@ pub(crate) enum Task {
     Republish(u32),
     /// The next get.
     Get,
+    /// Look which values are left.
+    Census,
     /// A node's session ends, if it is still this one.
     End { node: u32, session: u32 },
     /// A leaving node's time is over, if it is still this session.

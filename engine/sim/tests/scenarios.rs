@@ -35,6 +35,19 @@ const SMALL: &[(&str, &[&str])] = &[
         "cookie_replay",
         &["nodes=30", "duration_s=1000", "adversary.0.rate_per_s=10", "adversary.0.count=10"],
     ),
+    (
+        "day",
+        &[
+            "nodes=200",
+            "duration_s=7300",
+            "values.count=100",
+            "values.census_s=1200",
+            "node.republish_s=1200",
+            "churn.mean_s=1200",
+            "lookups.count=200",
+            "lookups.until_s=7200",
+        ],
+    ),
     ("dropper", &["nodes=300", "lookups.count=100", "duration_s=60"]),
     ("eclipse", &["nodes=400", "duration_s=40", "lookups.count=50"]),
     ("fault_loop", &["nodes=50", "duration_s=30", "lookups.count=50"]),
@@ -59,6 +72,22 @@ const SMALL: &[(&str, &[&str])] = &[
     ("limiter", &["duration_s=20", "adversary.0.rate_per_s=2000", "lookups.count=50"]),
     ("outage", &["nodes=200", "lookups.count=100"]),
     ("partition", &["nodes=80", "lookups.count=100", "values.count=20"]),
+    (
+        "partition_hour",
+        &[
+            "nodes=100",
+            "duration_s=1500",
+            "node.republish_s=600",
+            "partition.0.until_s=660",
+            "values.count=60",
+            "values.put_until_s=600",
+            "values.get_from_s=1260",
+            "values.get_until_s=1480",
+            "lookups.count=100",
+            "lookups.from_s=1260",
+            "lookups.until_s=1480",
+        ],
+    ),
     ("perfect", &["nodes=1000", "lookups.count=300"]),
     ("poisoner", &["nodes=300", "lookups.count=60"]),
     ("recursion", &["nodes=50", "duration_s=20"]),
@@ -84,6 +113,7 @@ const SMALL: &[(&str, &[&str])] = &[
     ("stranger", &["nodes=60", "duration_s=30", "lookups.count=50"]),
     ("subnet", &["nodes=200", "adversary.0.count=20", "lookups.count=60", "values.count=20"]),
     ("sybil", &["nodes=100", "duration_s=60", "lookups.from_s=20", "lookups.count=50"]),
+    ("zones", &["nodes=300", "values.count=300", "lookups.count=20"]),
 ];
 
 /// What takes the defence away that an attack's scenario is about.
@@ -201,6 +231,30 @@ fn every_scenario_has_a_small_version_that_passes() {
     assert!(wanted.as_ref().is_none_or(|name| scenarios().contains(name)), "{wanted:?}");
     for (name, _) in SMALL.iter().filter(|(name, _)| wanted.as_deref().is_none_or(|w| w == *name)) {
         passes(name, 1);
+    }
+}
+
+#[test]
+fn racks_share_replicas_however_far_these_have_to_be_looked_for() {
+    // Twenty replicas in ten racks of two: the twenty nearest nodes never stand like that.
+    let words =
+        ["nodes=300", "values.count=200", "k=20", "zones.replicas_max=2", "lookups.count=20"];
+    let outcome = outcome(&scenario("zones", &words), 1).unwrap();
+    let Outcome { figures, failures, .. } = outcome;
+    assert!(failures.is_empty(), "{failures:?}");
+    assert_eq!(figures.rack_replicas_most, 2);
+    assert!(figures.replicas_mean > 19.9, "{}", figures.replicas_mean);
+}
+
+#[test]
+fn colluders_hide_a_node_that_there_is_no_more_often_than_the_arithmetic_says() {
+    // S/Kademlia's for one and four paths among 10,000 nodes, of which a fifth lies; fewer
+    // nodes have shorter ways. Less three standard errors of 300 lookups.
+    for (paths, share) in [("node.paths=1", 0.62), ("node.paths=4", 0.967)] {
+        let target = "lookups.targets=\"node\"";
+        let words = ["nodes=1000", paths, target, "lookups.count=300", "values.count=0"];
+        let figures = outcome(&scenario("colluder", &words), 1).unwrap().figures;
+        assert!(figures.closest_found >= share, "{paths}: {}", figures.closest_found);
     }
 }
 

@@ -34,6 +34,7 @@ impl Scenario {
             let why = "values.updates must be 0 unless values.proof is \"signed\"";
             return Err(ScenarioError(why.to_owned()));
         }
+        within("values.census_s", self.values.census_s, 0, DURATION_S_MAX)?;
         within("values.republish_s", self.values.republish_s, 0, DURATION_S_MAX)?;
         let shares =
             [("loss", self.loss), ("duplication", self.duplication), ("stale", self.stale)];
@@ -55,6 +56,11 @@ impl Scenario {
                     within(&key("until_s"), until_s, from_s, self.duration_s)?;
                 }
             }
+        }
+        let racks = self.zones.map_or(0, |racks| racks.count);
+        if let Some(zones) = &self.zones {
+            within("zones.count", zones.count, 1, 100)?;
+            within("zones.replicas_max", zones.replicas_max, 1, 20)?;
         }
         if let Some(churn) = &self.churn {
             within("churn.mean_s", churn.mean_s, 1.0, 1e9)?;
@@ -86,7 +92,14 @@ impl Scenario {
         }
         for (at, one) in self.outage.iter().enumerate() {
             within(&format!("outage.{at}.until_s"), one.until_s, one.from_s, DURATION_S_MAX)?;
-            within(&format!("outage.{at}.nodes"), one.nodes, 1, self.nodes)?;
+            let Some(rack) = one.rack else {
+                within(&format!("outage.{at}.nodes"), one.nodes, 1, self.nodes)?;
+                continue;
+            };
+            if rack >= racks {
+                let why = format!("outage.{at}.rack is {rack}, and zones.count {racks}");
+                return Err(ScenarioError(why));
+            }
         }
         // One is in force at a time, so that the end of one ends no other.
         apart("partition", self.partition.iter().map(|one| (one.from_s, one.until_s)))?;
