@@ -64,12 +64,7 @@ static void drop(struct asked *asked, enum kdht_refusal refusal)
 
 static bool is_allowed(struct asked *asked)
 {
-	bool is_exempt = kdht_is_loopback(asked->peer) ||
-			 (asked->config->ring.count && kdht_is_private(asked->peer));
-	u64 source = kdht_throttle_source(&asked->node->throttle, asked->peer, is_exempt);
-
-	return kdht_throttle_allow(&asked->node->throttle, source, KDHT_WEIGHT,
-				   asked->now->mono_ns);
+	return kdht_is_in_allowance(asked->node, asked->config, asked->peer, asked->now);
 }
 
 /* Lays out the head of a reply to @tx_id about @target, and lets it be sent */
@@ -160,7 +155,7 @@ static noinline void find_of_both(struct asked *asked, const struct kdht_head *h
 }
 
 /* The closest contacts of the families that @head wants, or of the asker's own */
-static void find_closest(struct asked *asked, const struct kdht_head *head)
+static __always_inline void find_closest(struct asked *asked, const struct kdht_head *head)
 {
 	u16 wanted = kdht_flags(head) & (KDHT_FLAG_WANT4 | KDHT_FLAG_WANT6);
 	bool is_v4 = kdht_is_v4(asked->peer);
@@ -197,6 +192,26 @@ static void choose_values(struct kdht_answer *answer, const struct kdht_find_val
 	answer->hot = NULL;
 }
 
+/* Lets what is asked for be replied. Without a call: it would cost each request its frame */
+static __always_inline void reply_to(struct asked *asked, const struct kdht_message *message,
+				     __le64 tx_id, bool is_proven, u64 fresh)
+{
+	const struct kdht_head *head = message->head;
+
+	begin_reply(asked, head->kind, tx_id, &head->target, fresh);
+	asked->answer->is_proven = is_proven;
+	asked->answer->len_max = is_proven ? KDHT_DATAGRAM_LEN_MAX :
+					     asked->len * KDHT_UNPROVEN_FACTOR;
+	asked->answer->closest.count = 0;
+	asked->answer->closest.run_count = 0;
+	asked->answer->closest.known = 0;
+	if (head->kind == KDHT_KIND_FIND_VALUE)
+		choose_values(asked->answer, message->body);
+	/* Of a value that is not held, who is closer to it */
+	if (head->kind != KDHT_KIND_PING && !asked->answer->hot)
+		find_closest(asked, head);
+}
+
 static void serve(struct asked *asked, const struct kdht_message *message)
 {
 	const struct kdht_head *head = message->head;
@@ -212,18 +227,35 @@ static void serve(struct asked *asked, const struct kdht_message *message)
 	asked->answer->asker = head->sender;
 	is_proven = kdht_cookie_check(&asked->node->cookies, asked->peer,
 				      le64_to_cpu(head->cookie), asked->now->mono_ns, &fresh);
-	begin_reply(asked, head->kind, head->tx_id, &head->target, fresh);
-	asked->answer->is_proven = is_proven;
-	asked->answer->len_max = is_proven ? KDHT_DATAGRAM_LEN_MAX :
-					     asked->len * KDHT_UNPROVEN_FACTOR;
-	asked->answer->closest.count = 0;
-	asked->answer->closest.run_count = 0;
-	asked->answer->closest.known = 0;
-	if (head->kind == KDHT_KIND_FIND_VALUE)
-		choose_values(asked->answer, message->body);
-	/* Of a value that is not held, who is closer to it */
-	if (head->kind != KDHT_KIND_PING && !asked->answer->hot)
-		find_closest(asked, head);
+	reply_to(asked, message, head->tx_id, is_proven, fresh);
+}
+
+/**
+ * kdht_answer_origin() - answer a forwarded request that goes no further
+ * @node: the node that got it
+ * @config: what the daemon told of it
+ * @forward: who is answered, and by which transaction
+ * @now: both clocks
+ * @message: the request, sound and allowed
+ * @hot: the published values that it asks for; NULL if none are held
+ * @answer: the reply, to @forward->origin; what tells of the sender stays as it is
+ *
+ * The first hop saw the origin's cookie, so that the reply may be of any length.
+ *
+ * Context: that of kdht_answer().
+ */
+void kdht_answer_origin(struct kdht_node *node, const struct kdht_config *config,
+			const struct kdht_forward *forward, const struct kdht_now *now,
+			const struct kdht_message *message, const struct kdht_hot *hot,
+			struct kdht_answer *answer)
+{
+	struct asked asked = { node, config, &forward->origin, now, 0, answer };
+	u64 fresh;
+
+	answer->hot = hot;
+	answer->now_s = (u32)div_u64(now->mono_ns, NSEC_PER_SEC);
+	kdht_cookie_check(&node->cookies, &forward->origin, 0, now->mono_ns, &fresh);
+	reply_to(&asked, message, forward->tx_id, true, fresh);
 }
 
 /**

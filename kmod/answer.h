@@ -7,6 +7,7 @@
 
 #include "cookie.h"
 #include "emit.h"
+#include "endpoint.h"
 #include "filter.h"
 #include "kdht_wire.h"
 #include "mac.h"
@@ -73,18 +74,20 @@ enum kdht_verdict {
 	KDHT_DROP,
 	/* To be answered by kdht_answer_emit() */
 	KDHT_REPLY,
+	/* To be passed on by kdht_forward_emit(); never of kdht_answer() */
+	KDHT_FORWARD,
 };
 
 /**
  * struct kdht_answer - what a datagram gets
- * @verdict: which of the two
+ * @verdict: which of them
  * @refusal: why it was not served; KDHT_REFUSED_NOT if it was
  * @request_kind: of a request that parsed and was allowed its kind, else 0
  * @is_proven: the asker's cookie proves its endpoint
  * @is_client: the asker says that it serves nobody
  * @asker: its id
  * @head: of the reply
- * @observed: the asker's endpoint, for the reply
+ * @observed: the endpoint of whom it is for, for the reply
  * @len_max: bytes that the reply may have
  * @now_s: monotonic second
  * @hot: values for the reply; NULL if there are none
@@ -114,6 +117,10 @@ void kdht_answer(struct kdht_node *node, const struct kdht_config *config,
 		 const struct kdht_endpoint *peer, const struct kdht_now *now,
 		 const void *data, size_t len, const struct kdht_hot *hot,
 		 struct kdht_answer *answer);
+void kdht_answer_origin(struct kdht_node *node, const struct kdht_config *config,
+			const struct kdht_forward *forward, const struct kdht_now *now,
+			const struct kdht_message *message, const struct kdht_hot *hot,
+			struct kdht_answer *answer);
 enum kdht_refusal kdht_check_sound(const struct kdht_config *config, u32 unix_s,
 				   const void *data, size_t len, struct kdht_message *message);
 size_t kdht_answer_len_max(const struct kdht_config *config, const struct kdht_answer *answer);
@@ -121,5 +128,16 @@ bool kdht_answer_is_sighting(const struct kdht_config *config, const struct kdht
 			     size_t out_len);
 size_t kdht_answer_emit(const struct kdht_config *config, const struct kdht_answer *answer,
 			void *buf);
+
+/* Takes what a request costs its source; false if it may ask no more */
+static inline bool kdht_is_in_allowance(struct kdht_node *node, const struct kdht_config *config,
+					const struct kdht_endpoint *peer,
+					const struct kdht_now *now)
+{
+	bool is_exempt = kdht_is_loopback(peer) || (config->ring.count && kdht_is_private(peer));
+	u64 source = kdht_throttle_source(&node->throttle, peer, is_exempt);
+
+	return kdht_throttle_allow(&node->throttle, source, KDHT_WEIGHT, now->mono_ns);
+}
 
 #endif /* KDHT_ANSWER_H */

@@ -46,13 +46,12 @@ __le64 kdht_mac(const struct kdht_network_key *key, const void *data, size_t len
 enum kdht_mac kdht_ring_verify(const struct kdht_ring *ring, const void *data, size_t len,
 			       u32 now_s)
 {
-	const struct kdht_network_key *key = NULL;
+	const struct kdht_network_key *key;
 	const struct kdht_head *head = data;
 	size_t signed_len;
 	bool is_keyed;
 	__le64 mac;
 	s32 skew_s;
-	u8 i;
 
 	if (len < sizeof(*head) || head->magic[0] != KDHT_MAGIC_0 ||
 	    head->magic[1] != KDHT_MAGIC_1)
@@ -64,9 +63,7 @@ enum kdht_mac kdht_ring_verify(const struct kdht_ring *ring, const void *data, s
 		return KDHT_MAC_MISSING;
 	if (len < sizeof(*head) + KDHT_MAC_LEN)
 		return KDHT_MAC_SHORT;
-	for (i = 0; i < ring->count && !key; i++)
-		if (ring->keys[i].id == head->key_id)
-			key = &ring->keys[i];
+	key = kdht_ring_named(ring, head->key_id);
 	if (!key)
 		return KDHT_MAC_UNKNOWN_KEY;
 	signed_len = len - KDHT_MAC_LEN;

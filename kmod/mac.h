@@ -45,6 +45,17 @@ struct kdht_ring {
 	u8 count;
 };
 
+/* The key that a message names; NULL if it is not in the ring */
+static inline const struct kdht_network_key *kdht_ring_named(const struct kdht_ring *ring, u8 id)
+{
+	u8 i;
+
+	for (i = 0; i < ring->count; i++)
+		if (ring->keys[i].id == id)
+			return &ring->keys[i];
+	return NULL;
+}
+
 siphash_key_t kdht_secret(const u8 *bytes);
 __le64 kdht_mac(const struct kdht_network_key *key, const void *data, size_t len);
 enum kdht_mac kdht_ring_verify(const struct kdht_ring *ring, const void *data, size_t len,

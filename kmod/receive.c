@@ -9,6 +9,7 @@
 
 #include "attach.h"
 #include "endpoint.h"
+#include "forward.h"
 #include "receive.h"
 #include "send.h"
 #include "trace.h"
@@ -49,8 +50,9 @@ static void count_passed(struct kdht_instance *instance, size_t len)
 	u64_stats_update_end(&stats->sync);
 }
 
-static void count(struct kdht_instance *instance, const struct kdht_answer *answer,
-		  size_t in_len, size_t out_len)
+static __always_inline void count(struct kdht_instance *instance,
+				  const struct kdht_answer *answer, size_t in_len,
+				  size_t out_len)
 {
 	struct kdht_stats *stats = this_cpu_ptr(instance->stats);
 	struct kdht_counts *counts = &stats->counts;
@@ -67,6 +69,27 @@ static void count(struct kdht_instance *instance, const struct kdht_answer *answ
 		counts->bytes_out += out_len;
 		counts->replies_out[answer->head.kind - 1]++;
 	} else if (answer->verdict == KDHT_REPLY) {
+		counts->refused[KDHT_REFUSED_OUTBOX]++;
+	}
+	u64_stats_update_end(&stats->sync);
+}
+
+/* The same of a request that goes on, of which @answer has no reply */
+static void count_forward(struct kdht_instance *instance, const struct kdht_answer *answer,
+			  size_t in_len, size_t out_len)
+{
+	struct kdht_stats *stats = this_cpu_ptr(instance->stats);
+	struct kdht_counts *counts = &stats->counts;
+
+	u64_stats_update_begin(&stats->sync);
+	counts->datagrams_in++;
+	counts->bytes_in += in_len;
+	counts->requests_in[answer->request_kind - 1]++;
+	if (out_len) {
+		counts->datagrams_out++;
+		counts->bytes_out += out_len;
+		counts->forwarded++;
+	} else {
 		counts->refused[KDHT_REFUSED_OUTBOX]++;
 	}
 	u64_stats_update_end(&stats->sync);
@@ -98,6 +121,66 @@ static noinline void take(struct sock *sk, struct kdht_instance *instance,
 						answer.refusal, len);
 	count(instance, &answer, len, out_len);
 	if (out_len && kdht_answer_is_sighting(config, &answer, out_len))
+		kdht_sighted_add(instance->sighted, &answer.asker, peer, now.mono_ns);
+}
+
+/* Where it came to */
+static void own_of(const struct sk_buff *skb, struct kdht_endpoint *own)
+{
+	own->port = udp_hdr(skb)->dest;
+	if (skb->protocol == htons(ETH_P_IP)) {
+		memset(own->ip, 0, 10);
+		memset(own->ip + 10, 0xff, 2);
+		memcpy(own->ip + 12, &ip_hdr(skb)->daddr, 4);
+	} else {
+		memcpy(own->ip, &ipv6_hdr(skb)->daddr, sizeof(own->ip));
+	}
+}
+
+/* Takes one that may be forwarded, as take() does others */
+static noinline void take_forward(struct sock *sk, struct kdht_instance *instance,
+				  const struct kdht_config *config,
+				  const struct kdht_endpoint *peer, const struct kdht_hot *hot,
+				  struct sk_buff *skb)
+{
+	size_t len = skb->len - sizeof(struct udphdr), out_len = 0;
+	struct kdht_now now = {
+		.mono_ns = ktime_get_ns(),
+		.unix_s = (u32)ktime_get_real_seconds(),
+	};
+	struct kdht_answer answer KDHT_UNINITIALIZED;
+	struct kdht_hop hop KDHT_UNINITIALIZED;
+	struct kdht_endpoint own;
+	bool is_for_peer;
+
+	own_of(skb, &own);
+	kdht_forward(&instance->node, config, peer, &own, &now,
+		     skb->data + sizeof(struct udphdr), len, hot, &answer, &hop);
+	is_for_peer = answer.verdict == KDHT_REPLY &&
+		      !memcmp(&answer.observed, peer, sizeof(*peer));
+	if (answer.verdict == KDHT_DROP)
+		consume_skb(skb);
+	else if (is_for_peer)
+		out_len = kdht_send_reply(sk, skb, config, &answer);
+	else
+		out_len = kdht_send_on(sk, skb, &instance->node, config, &answer, &hop,
+				       now.unix_s);
+	if (out_len && answer.verdict == KDHT_FORWARD)
+		trace_kdht_forward(peer, &hop.next, answer.request_kind, hop.forward.hops,
+				   out_len);
+	else if (out_len)
+		trace_kdht_reply(&answer.observed, answer.head.kind, answer.refusal, out_len);
+	else
+		trace_kdht_drop(peer, answer.verdict == KDHT_DROP ? answer.refusal :
+						KDHT_REFUSED_OUTBOX, len);
+	if (answer.verdict == KDHT_FORWARD)
+		count_forward(instance, &answer, len, out_len);
+	else
+		count(instance, &answer, len, out_len);
+	if (!out_len || (is_for_peer && !kdht_answer_is_sighting(config, &answer, out_len)))
+		return;
+	/* What is not for the sender it did not draw: it paid for pings */
+	if (answer.request_kind && !answer.is_client && kdht_is_reachable(peer))
 		kdht_sighted_add(instance->sighted, &answer.asker, peer, now.mono_ns);
 }
 
@@ -221,9 +304,9 @@ int kdht_receive(struct sock *sk, struct sk_buff *skb)
 	}
 	if (kdht_is_for_daemon(&instance->node, config, (u32)ktime_get_seconds(),
 			       skb->data + sizeof(struct udphdr), len, &hot)) {
-		if (is_routing)
-			learn(instance, config, skb);
-		goto pass;
+		if (unlikely(kdht_is_forward(skb->data + sizeof(struct udphdr), len)))
+			goto forward;
+		goto learn;
 	}
 	/* What went to many hosts, or came from where no address leads, is the daemon's, too */
 	if (skb->pkt_type != PACKET_HOST || !peer_of(skb, &peer))
@@ -233,9 +316,23 @@ int kdht_receive(struct sock *sk, struct sk_buff *skb)
 	take(sk, instance, config, &peer, hot, skb);
 	return 0;
 
+forward:
+	if (skb->pkt_type != PACKET_HOST ||
+	    !kdht_forward_is_here(&instance->node, config, (u32)ktime_get_seconds(),
+				  skb->data + sizeof(struct udphdr), len, &hot) ||
+	    !peer_of(skb, &peer))
+		goto learn;
+	if (!is_let_in(sk, skb))
+		goto drop;
+	take_forward(sk, instance, config, &peer, hot, skb);
+	return 0;
+
 drop:
 	kfree_skb(skb);
 	return 0;
+learn:
+	if (is_routing)
+		learn(instance, config, skb);
 pass:
 	trace_kdht_pass(len);
 	count_passed(instance, len);

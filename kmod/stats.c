@@ -126,7 +126,8 @@ int kdht_stats_put(struct sk_buff *msg, const struct kdht_counts *counts,
 	    nla_put_u64_64bit(msg, KDHT_A_STATS_FAILURES_FORGIVEN,
 			      discovered->failures_forgiven, KDHT_A_STATS_PAD) ||
 	    nla_put_u64_64bit(msg, KDHT_A_STATS_REFRESHES, discovered->refreshes,
-			      KDHT_A_STATS_PAD))
+			      KDHT_A_STATS_PAD) ||
+	    nla_put_u64_64bit(msg, KDHT_A_STATS_FORWARDED, counts->forwarded, KDHT_A_STATS_PAD))
 		return -EMSGSIZE;
 	nla_nest_end(msg, nest);
 	return 0;

@@ -14,12 +14,13 @@
  * struct kdht_counts - plain numbers
  * @datagrams_in: datagrams that came in, passed ones too
  * @bytes_in: their bytes of UDP payload
- * @datagrams_out: replies handed to the network
+ * @datagrams_out: replies and forwarded requests handed to the network
  * @bytes_out: their bytes of UDP payload
  * @passed: datagrams left to the daemon
  * @requests_in: by kind, requests that parsed and were allowed
  * @replies_out: by kind, replies handed to the network
  * @refused: by reason
+ * @forwarded: requests passed on to a closer node
  */
 struct kdht_counts {
 	u64 datagrams_in;
@@ -30,6 +31,7 @@ struct kdht_counts {
 	u64 requests_in[KDHT_KIND_FAULT];
 	u64 replies_out[KDHT_KIND_FAULT];
 	u64 refused[KDHT_REFUSAL_COUNT];
+	u64 forwarded;
 };
 
 struct kdht_stats {

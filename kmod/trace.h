@@ -49,6 +49,34 @@ TRACE_EVENT(kdht_reply,
 		  __entry->len)
 );
 
+/* A request was passed on to a closer node; hops: those that are left to it */
+TRACE_EVENT(kdht_forward,
+	TP_PROTO(const struct kdht_endpoint *peer, const struct kdht_endpoint *next, u8 kind,
+		 u8 hops, u32 len),
+	TP_ARGS(peer, next, kind, hops, len),
+	TP_STRUCT__entry(
+		__array(u8, ip, 16)
+		__field(u16, port)
+		__array(u8, next_ip, 16)
+		__field(u16, next_port)
+		__field(u8, kind)
+		__field(u8, hops)
+		__field(u32, len)
+	),
+	TP_fast_assign(
+		memcpy(__entry->ip, peer->ip, 16);
+		__entry->port = ntohs(peer->port);
+		memcpy(__entry->next_ip, next->ip, 16);
+		__entry->next_port = ntohs(next->port);
+		__entry->kind = kind;
+		__entry->hops = hops;
+		__entry->len = len;
+	),
+	TP_printk("peer=[%pI6c]:%u next=[%pI6c]:%u kind=%s hops=%u len=%u", __entry->ip,
+		  __entry->port, __entry->next_ip, __entry->next_port,
+		  kdht_show_kind(__entry->kind), __entry->hops, __entry->len)
+);
+
 /* A datagram was left to the daemon */
 TRACE_EVENT(kdht_pass,
 	TP_PROTO(u32 len),

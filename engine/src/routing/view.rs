@@ -72,6 +72,7 @@ impl RoutingView {
         status.outages += counts.outages;
         status.failures_forgiven += counts.failures_forgiven;
         status.maintenance.refreshes += counts.refreshes;
+        status.forwarded += counts.forwarded;
         let kinds = || Kind::ALL.iter().map(|kind| kind.name());
         let reasons = Refusal::NAMED.iter().map(|(_, name)| *name);
         for (sums, names, numbers) in [
@@ -113,6 +114,7 @@ fn add(sum: &mut Counts, other: &Counts) {
         (&mut sum.outages, other.outages),
         (&mut sum.failures_forgiven, other.failures_forgiven),
         (&mut sum.refreshes, other.refreshes),
+        (&mut sum.forwarded, other.forwarded),
     ] {
         *sum = sum.saturating_add(other);
     }

@@ -108,6 +108,7 @@ pub enum StatsAttribute {
     Outages = 14,
     FailuresForgiven = 15,
     Refreshes = 16,
+    Forwarded = 17,
 }
 
 /// Attributes within [`Attribute::Entry`].

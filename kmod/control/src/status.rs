@@ -59,7 +59,7 @@ pub struct Counts {
     pub datagrams_in: u64,
     /// Their bytes of UDP payload.
     pub bytes_in: u64,
-    /// Replies handed to the network.
+    /// Replies and forwarded requests handed to the network.
     pub datagrams_out: u64,
     /// Their bytes of UDP payload.
     pub bytes_out: u64,
@@ -85,6 +85,8 @@ pub struct Counts {
     pub failures_forgiven: u64,
     /// Lookups of ranges in which nothing was looked up for long.
     pub refreshes: u64,
+    /// Requests of others passed on to a node closer to their targets.
+    pub forwarded: u64,
 }
 
 impl NodeStatus {
@@ -166,6 +168,7 @@ impl Counts {
                 StatsAttribute::Outages => counts.outages = number(attribute),
                 StatsAttribute::FailuresForgiven => counts.failures_forgiven = number(attribute),
                 StatsAttribute::Refreshes => counts.refreshes = number(attribute),
+                StatsAttribute::Forwarded => counts.forwarded = number(attribute),
                 _ => {}
             }
         }

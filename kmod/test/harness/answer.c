@@ -5,18 +5,25 @@
  * Record 3: no value is held under any key but those to come. Record 4: a key, monotonic
  * nanoseconds, all records under the key.
  * Record 2: peer, monotonic nanoseconds, Unix seconds, a datagram. Line: the verdict, why it
- * was not served, which kind of request it was, and the reply
+ * was not served, which kind of request it was, and what is sent; "to" whom, if not to the peer
  */
 #include <linux/time64.h>
 
 #include "../../answer.h"
 #include "../../endpoint.h"
+#include "../../forward.h"
 #include "harness.h"
 
 #define REFUSAL_NAME(name, text) [KDHT_REFUSED_##name] = text,
 static const char *const names[] = {
 	KDHT_REFUSALS(REFUSAL_NAME)
 	[KDHT_REFUSED_NOT] = "-",
+};
+
+static const char *const verdicts[] = {
+	[KDHT_DROP] = "drop",
+	[KDHT_REPLY] = "reply",
+	[KDHT_FORWARD] = "forward",
 };
 
 static struct kdht_node node;
@@ -58,32 +65,65 @@ static void create(const u8 *record, size_t len)
 	printf("ok\n");
 }
 
+static void print_bytes(const void *data, size_t len)
+{
+	const u8 *bytes = data;
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		printf("%02x", bytes[i]);
+}
+
+static void print_sent(const void *data, size_t len, const struct kdht_endpoint *to,
+		       const struct kdht_endpoint *peer)
+{
+	printf(" ");
+	print_bytes(data, len);
+	if (!memcmp(to, peer, sizeof(*to)))
+		return;
+	printf(" to ");
+	print_bytes(to, sizeof(*to));
+}
+
 static void judge(const u8 *record, size_t len)
 {
 	const struct kdht_endpoint *peer = (const void *)next(&record, &len, sizeof(*peer));
+	const struct kdht_endpoint nowhere = { 0 };
 	const struct kdht_hot *hot;
 	struct kdht_answer answer;
-	size_t i, reply_len, buf_len;
+	size_t out_len, buf_len;
+	struct kdht_hop hop;
 	struct kdht_now now;
+	u32 now_s;
 	u8 *buf;
 
 	now.mono_ns = next_u64(&record, &len);
 	now.unix_s = next_u32(&record, &len);
-	if (kdht_is_for_daemon(&node, &config, now.mono_ns / NSEC_PER_SEC, record, len, &hot)) {
+	now_s = now.mono_ns / NSEC_PER_SEC;
+	if (!kdht_is_for_daemon(&node, &config, now_s, record, len, &hot)) {
+		kdht_answer(&node, &config, peer, &now, record, len, hot, &answer);
+	} else if (kdht_is_forward(record, len) &&
+		   kdht_forward_is_here(&node, &config, now_s, record, len, &hot)) {
+		kdht_forward(&node, &config, peer, &nowhere, &now, record, len, hot, &answer,
+			     &hop);
+	} else {
 		printf("pass - 0\n");
 		return;
 	}
-	kdht_answer(&node, &config, peer, &now, record, len, hot, &answer);
-	printf("%s %s %u", answer.verdict == KDHT_REPLY ? "reply" : "drop", names[answer.refusal],
-	       answer.request_kind);
+	printf("%s %s %u", verdicts[answer.verdict], names[answer.refusal], answer.request_kind);
 	if (answer.verdict == KDHT_REPLY) {
 		/* Just as much as was asked for, so that a byte more is found */
 		buf_len = kdht_answer_len_max(&config, &answer);
 		buf = malloc(buf_len);
-		reply_len = kdht_answer_emit(&config, &answer, buf);
-		printf(" ");
-		for (i = 0; i < reply_len; i++)
-			printf("%02x", buf[i]);
+		out_len = kdht_answer_emit(&config, &answer, buf);
+		print_sent(buf, out_len, &answer.observed, peer);
+		free(buf);
+	} else if (answer.verdict == KDHT_FORWARD) {
+		buf_len = kdht_forward_len(&hop, len);
+		buf = malloc(buf_len);
+		memcpy(buf, record, len);
+		out_len = kdht_forward_emit(&node, &config, now.unix_s, &hop, buf, len);
+		print_sent(buf, out_len, &hop.next, peer);
 		free(buf);
 	}
 	printf("\n");

@@ -9,12 +9,13 @@ use std::thread;
 use crate::repository_file;
 
 /// The module's files that need nothing of the kernel.
-const PORTABLE: [&str; 16] = [
+const PORTABLE: [&str; 17] = [
     "answer.c",
     "buckets.c",
     "cookie.c",
     "emit.c",
     "filter.c",
+    "forward.c",
     "groups.c",
     "lookup.c",
     "mac.c",

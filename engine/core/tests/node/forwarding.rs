@@ -358,7 +358,11 @@ fn value_of(bytes: &[u8]) -> (Id, Value) {
 }
 
 fn get(key: Id) -> Command {
-    Command::FindValue { key, filter: Filter::Any, values_max: 1, holders: 1 }
+    get_some(key, 1)
+}
+
+fn get_some(key: Id, values_max: u16) -> Command {
+    Command::FindValue { key, filter: Filter::Any, values_max, holders: 1 }
 }
 
 #[test]
@@ -397,7 +401,7 @@ fn forwarded_gets_find_what_lookups_find_and_each_hop_is_strictly_closer() {
 }
 
 /// An origin that knows one first hop, and the request that it sent there.
-fn origin_that_asked(seed: u64, key: Id) -> (Solo, Contact, Datagram) {
+fn origin_that_asked(seed: u64, command: Command) -> (Solo, Contact, Datagram) {
     let mut solo = Solo::new(seed, forwarding());
     let first = Contact::new(Id([0x33; 20]), endpoint("20.0.1.1:4000"));
     // The ping that it gets is answered with a cookie.
@@ -409,7 +413,7 @@ fn origin_that_asked(seed: u64, key: Id) -> (Solo, Contact, Datagram) {
             solo.hand(&first.endpoint, &pong);
         }
     }
-    solo.node.begin(solo.now, get(key), &mut solo.tray).unwrap();
+    solo.node.begin(solo.now, command, &mut solo.tray).unwrap();
     let sent = solo.wait_ms(0);
     assert_eq!(sent.len(), 1);
     let head = Message::parse(&sent[0].bytes).unwrap().head;
@@ -427,7 +431,7 @@ fn done(solo: &mut Solo) -> Option<Outcome> {
 #[test]
 fn a_reply_of_one_who_was_not_asked_is_taken_once_and_verifies_nobody() {
     let (key, value) = value_of(b"from afar");
-    let (mut solo, first, sent) = origin_that_asked(20, key);
+    let (mut solo, first, sent) = origin_that_asked(20, get(key));
     let stranger = Contact::new(Id([0x44; 20]), endpoint("90.0.0.1:4000"));
     let named = Contact::new(Id([0x45; 20]), endpoint("91.0.0.1:4000"));
     let before = solo.node.members().next().copied_peer();
@@ -455,6 +459,35 @@ fn a_reply_of_one_who_was_not_asked_is_taken_once_and_verifies_nobody() {
     assert_eq!(solo.node.members().count(), 1, "only the first hop");
     assert_eq!(solo.node.members().next().copied_peer(), before, "as it was");
     assert_eq!(solo.node.members().next().unwrap().id, first.id);
+}
+
+#[test]
+fn further_pages_are_asked_of_the_holder_itself_and_verify_it() {
+    let (key, publishers) = (key_of_string("many"), [Id([1; 20]), Id([2; 20])]);
+    let (mut solo, _, sent) = origin_that_asked(23, get_some(key, 2));
+    let stranger = Contact::new(Id([0x44; 20]), endpoint("90.0.0.1:4000"));
+    let page = |at: usize| {
+        let record = Record::whole(Publisher::Plain(&publishers[at]), 60, b"a page").unwrap();
+        [Record { cursor: u16::try_from(at).unwrap(), ..record }]
+    };
+    let seen = endpoint("9.9.9.9:9");
+    let reply = Reply { total: 2, key: Some(OURS), cookie: 77, ..Reply::default() };
+    let first = Reply { records: &page(0), flags: Flags::MORE, ..reply.clone() };
+    let asked = solo.hand(&stranger.endpoint, &first.bytes(&sent.bytes, stranger.id, seen));
+    assert_eq!(asked.iter().map(|asked| asked.to).collect::<Vec<_>>(), [stranger.endpoint]);
+    let message = Message::parse(&asked[0].bytes).unwrap();
+    let Body::FindValue(body) = message.body else { panic!() };
+    assert_eq!((message.head.cookie.get(), body.cursor.get()), (77, 1));
+    assert!(!message.head.flags().has(Flags::FORWARD));
+    // From elsewhere it is no answer.
+    let second = Reply { records: &page(1), ..reply };
+    let bytes = second.bytes(&asked[0].bytes, stranger.id, seen);
+    solo.hand(&endpoint("90.0.0.2:4000"), &bytes);
+    assert!(done(&mut solo).is_none() && solo.node.members().count() == 1);
+    solo.hand(&stranger.endpoint, &bytes);
+    let Some(Outcome::Values { values, total: 2, .. }) = done(&mut solo) else { panic!() };
+    assert_eq!(values.len(), 2);
+    assert!(solo.node.good_contacts().any(|contact| contact.id == stranger.id));
 }
 
 /// What an answer changes of a contact.
@@ -494,7 +527,7 @@ fn what_brings_no_value_falls_back_to_the_iterative_lookup() {
     let named = Contact::new(Id([0x45; 20]), endpoint("91.0.0.1:4000"));
     let seen = endpoint("9.9.9.9:9");
     for case in ["silence", "fault", "contacts", "false value", "the first hop's own contacts"] {
-        let (mut solo, first, sent) = origin_that_asked(22, key);
+        let (mut solo, first, sent) = origin_that_asked(22, get(key));
         let reply = Reply { key: Some(OURS), ..Reply::default() };
         let false_value = [Record::whole(Publisher::Immutable, 60, b"false").unwrap()];
         let contacts = Reply { contacts: &[named], ..reply.clone() };

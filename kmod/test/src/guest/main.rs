@@ -7,6 +7,7 @@
 
 mod answering;
 mod daemon;
+mod forwarding;
 mod hostile;
 mod kdht;
 mod lifetime;
@@ -44,9 +45,9 @@ fn main() -> ExitCode {
     let module = Module::at(&first);
     module.load().unwrap();
     // Where `engine=absent` is said, the command `kdht` is not there to be tried.
-    let engine: &[Case] = match std::env::var("engine").as_deref() {
+    let engine: &[&[Case]] = match std::env::var("engine").as_deref() {
         Ok("absent") => &[],
-        _ => routed::CASES,
+        _ => &[routed::CASES, forwarding::ENGINE_CASES],
     };
     let cases: Vec<Case> = [
         answering::CASES,
@@ -58,7 +59,8 @@ fn main() -> ExitCode {
         lifetime::CASES,
         sockets::CASES,
         rights::CASES,
-        engine,
+        forwarding::CASES,
+        &engine.concat(),
         routing::LATE_CASES,
     ]
     .concat();

@@ -165,7 +165,7 @@ fn passes_when_flooded(_: &Module) {
 }
 
 /// A plain record of `value`, as on the wire.
-fn record(publisher: u8, cursor: u16, remaining_s: u32, value: &[u8]) -> Vec<u8> {
+pub(crate) fn record(publisher: u8, cursor: u16, remaining_s: u32, value: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     bytes.extend_from_slice(&u32::try_from(value.len()).unwrap().to_le_bytes());
     bytes.extend_from_slice(&remaining_s.to_le_bytes());

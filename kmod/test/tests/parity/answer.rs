@@ -20,37 +20,40 @@ use crate::{compare, endpoint, ring_bytes};
 #[derive(Default)]
 struct Sent {
     slot: Vec<u8>,
-    datagrams: Vec<Vec<u8>>,
+    to: Endpoint,
+    datagrams: Vec<(Endpoint, Vec<u8>)>,
 }
 
 impl Outbox for Sent {
-    fn slot(&mut self, _: &Route) -> Option<&mut [u8]> {
+    fn slot(&mut self, route: &Route) -> Option<&mut [u8]> {
+        self.to = route.peer;
         self.slot = vec![0; DATAGRAM_LEN_MAX];
         Some(&mut self.slot)
     }
 
     fn commit(&mut self, len: usize) {
-        self.datagrams.push(self.slot[..len].to_vec());
+        self.datagrams.push((self.to, self.slot[..len].to_vec()));
     }
 }
 
 /// One node of Rust, and the records that make the module's the same.
-struct Pair {
-    node: Node,
-    ring: KeyRing,
-    now: Now,
+pub(crate) struct Pair {
+    pub(crate) node: Node,
+    pub(crate) ring: KeyRing,
+    pub(crate) now: Now,
     /// The keys of STOREs so far; nothing if the module does not know that there were no others.
     stored: Option<BTreeSet<Id>>,
     /// The keys whose values the module was told, and the second from which it knows no more.
     published: BTreeMap<Id, u64>,
-    records: Vec<Vec<u8>>,
-    expected: Vec<String>,
+    pub(crate) records: Vec<Vec<u8>>,
+    pub(crate) expected: Vec<String>,
 }
 
-const THROTTLE: ThrottleConfig = ThrottleConfig { slots: 1_024, rate_per_s: 1, burst: 4 };
+pub(crate) const THROTTLE: ThrottleConfig =
+    ThrottleConfig { slots: 1_024, rate_per_s: 1, burst: 4 };
 
 impl Pair {
-    fn new(
+    pub(crate) fn new(
         seed: [u8; 16],
         ring: KeyRing,
         throttle: ThrottleConfig,
@@ -105,7 +108,7 @@ impl Pair {
     }
 
     /// Tells the module that no value is held.
-    fn complete_filter(&mut self) {
+    pub(crate) fn complete_filter(&mut self) {
         self.stored = Some(BTreeSet::new());
         self.records.push(vec![3]);
         self.expected.push("ok".to_owned());
@@ -113,7 +116,7 @@ impl Pair {
 
     /// Hands the datagram to the Rust node, and expects the same of the module, unless it
     /// is one that the module passes.
-    fn hand(&mut self, peer: &Endpoint, bytes: &[u8]) {
+    pub(crate) fn hand(&mut self, peer: &Endpoint, bytes: &[u8]) {
         let mut record = vec![2];
         record.extend_from_slice(peer.as_bytes());
         record.extend_from_slice(&self.now.mono.0.to_le_bytes());
@@ -130,7 +133,7 @@ impl Pair {
             let is_stored = self.stored.as_ref().is_none_or(|some| some.contains(key));
             is_stored && self.published.get(key).is_none_or(|until_s| now_s >= *until_s)
         };
-        if is_passed(bytes, may_be_held) {
+        if is_passed(bytes, self.ring.is_keyed(), may_be_held) {
             // Sound or not: the module notes the key of whatever may be stored.
             let is_store = bytes.get(3) == Some(&(Kind::Store as u8)) && bytes[4] & 1 == 0;
             if let Some(stored) = self.stored.as_mut().filter(|_| is_store && bytes[0] == b'K') {
@@ -149,13 +152,21 @@ impl Pair {
         let asked = |kind: &&Kind| after.requests_in.of(**kind) > before.requests_in.of(**kind);
         let kind = Kind::ALL.iter().find(asked).map_or(0, |kind| *kind as u8);
         // Pings of whoever is new are the daemon's own doing.
-        let is_reply = |sent: &&Vec<u8>| Message::parse(sent).unwrap().head.is_reply();
-        let Some(reply) = sent.datagrams.iter().find(is_reply) else {
+        let is_answer = |(_, sent): &&(Endpoint, Vec<u8>)| {
+            let message = Message::parse(sent).unwrap();
+            message.head.is_reply() || message.extensions.forward().is_some()
+        };
+        let Some((to, answer)) = sent.datagrams.iter().find(is_answer) else {
             return format!("drop {refused} {kind}");
         };
-        let mut line = format!("reply {refused} {kind} ");
-        let reply = in_order_of_ids(reply, &self.ring);
-        reply.iter().for_each(|byte| write!(line, "{byte:02x}").unwrap());
+        let verdict = if after.forwarded > before.forwarded { "forward" } else { "reply" };
+        let mut line = format!("{verdict} {refused} {kind} ");
+        let answer = in_order_of_ids(answer, &self.ring);
+        answer.iter().for_each(|byte| write!(line, "{byte:02x}").unwrap());
+        if to != peer {
+            line.push_str(" to ");
+            to.as_bytes().iter().for_each(|byte| write!(line, "{byte:02x}").unwrap());
+        }
         line
     }
 
@@ -288,7 +299,7 @@ fn refusals_are_numbered_and_named_as_in_the_engine() {
 }
 
 /// What all of one test may ask as often as it likes.
-const UNLIMITED: ThrottleConfig =
+pub(crate) const UNLIMITED: ThrottleConfig =
     ThrottleConfig { slots: 64, rate_per_s: 1_000_000_000, burst: 1_000_000_000 };
 
 impl Pair {
@@ -297,15 +308,24 @@ impl Pair {
         let mut sent = Sent::default();
         self.node.handle_datagram(self.now, &Route::to(*peer), bytes, &mut sent);
         let is_reply = |sent: &Vec<u8>| Message::parse(sent).unwrap().head.is_reply();
-        sent.datagrams.into_iter().find(is_reply).unwrap()
+        sent.datagrams.into_iter().map(|(_, sent)| sent).find(is_reply).unwrap()
     }
 
     /// Stores a plain value at both; the module passes it.
-    fn store(&mut self, peer: &Endpoint, key: Id, publisher: Id, value: &[u8], remaining_s: u32) {
+    pub(crate) fn store(
+        &mut self,
+        peer: &Endpoint,
+        key: Id,
+        publisher: Id,
+        value: &[u8],
+        remaining_s: u32,
+    ) {
         let mut head = Head::request(Kind::Store, 1, key, publisher);
         head.cookie = U64::new(self.node.cookie_for(peer, self.now));
+        head.time_s = U32::new(self.now.unix_s);
         let mut buf = [0; DATAGRAM_LEN_MAX];
-        let mut emit = Emit::datagram(&mut buf, head, None, DATAGRAM_LEN_MAX).unwrap();
+        let signing = self.ring.signing().copied();
+        let mut emit = Emit::datagram(&mut buf, head, signing.as_ref(), DATAGRAM_LEN_MAX).unwrap();
         emit.body(&StoreBody { cas: U64::new(StoreBody::UNCONDITIONAL) }).unwrap();
         let record = Record::whole(Publisher::Plain(&publisher), remaining_s, value).unwrap();
         emit.store_record(&record).unwrap();
@@ -327,8 +347,10 @@ impl Pair {
         if total == 0 {
             head.cookie = U64::new(self.node.cookie_for(peer, self.now));
         }
+        head.time_s = U32::new(self.now.unix_s);
         let mut buf = [0; DATAGRAM_LEN_MAX];
-        let mut emit = Emit::datagram(&mut buf, head, None, DATAGRAM_LEN_MAX).unwrap();
+        let signing = self.ring.signing().copied();
+        let mut emit = Emit::datagram(&mut buf, head, signing.as_ref(), DATAGRAM_LEN_MAX).unwrap();
         emit.body(body).unwrap();
         emit.pad_to(total);
         let len = emit.finish();
@@ -336,7 +358,7 @@ impl Pair {
     }
 
     /// Tells the module all that the engine holds under `key`, as a daemon would.
-    fn publish(&mut self, peer: &Endpoint, key: Id) {
+    pub(crate) fn publish(&mut self, peer: &Endpoint, key: Id) {
         let mut records = Vec::new();
         let (mut cursor, mut shortest_s) = (0, u32::MAX);
         loop {
@@ -348,7 +370,8 @@ impl Pair {
                 cursor = record.cursor + 1;
                 shortest_s = shortest_s.min(record.remaining_s);
             }
-            records.extend_from_slice(&reply[92..]);
+            let mac_len = if self.ring.is_keyed() { MAC_LEN } else { 0 };
+            records.extend_from_slice(&reply[92..reply.len() - mac_len]);
             if !message.head.flags().has(Flags::MORE) {
                 break;
             }

@@ -8,6 +8,7 @@ mod closest;
 mod cookie;
 mod endpoint;
 mod filter;
+mod forward;
 mod lookup;
 mod mac;
 mod numbers;
