@@ -391,7 +391,7 @@ fn forwarded_gets_find_what_lookups_find_and_each_hop_is_strictly_closer() {
                 assert!(distance(&to) < distance(&message.head.sender), "seed {seed}");
             }
         }
-        assert!(sent_so >= 5, "seed {seed}: {sent_so}");
+        assert!(sent_so > 0, "seed {seed}");
         let of = |count: fn(&kdht_core::Counters) -> u64| -> u64 {
             (0..80).map(|at| count(net.node(at).counters())).sum()
         };
