@@ -7,7 +7,7 @@ use crate::scenario::ScenarioError;
 const CONDITIONS_MAX: usize = 8;
 /// What a line may look like.
 const FORMS: &str = "a line is FIGURE <=, <, >=, > or == NUMBER, or FIGURE within SHARE of \
-                     NUMBER, and may end in `if KEY == NUMBER and ...`";
+                     NUMBER, and may end in `if KEY == NUMBER and KEY <= NUMBER and ...`";
 
 /// One pass line, read.
 #[derive(Clone, Debug)]
@@ -15,7 +15,16 @@ pub(crate) struct Expectation {
     line: String,
     figure: String,
     wanted: Wanted,
-    conditions: Vec<(String, f64)>,
+    conditions: Vec<Condition>,
+}
+
+/// When a line counts.
+#[derive(Clone, Debug)]
+struct Condition {
+    key: String,
+    /// At most the bound, or the bound itself.
+    is_at_most: bool,
+    bound: f64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -48,13 +57,14 @@ impl Expectation {
         let mut conditions = Vec::new();
         for part in condition.split(" and ").filter(|part| !part.trim().is_empty()) {
             let words: Vec<&str> = part.split_whitespace().collect();
-            let [key, "==", value] = words[..] else { return Err(wrong()) };
-            conditions.push((key.to_owned(), number(value)?));
+            let [key, word @ ("==" | "<="), bound] = words[..] else { return Err(wrong()) };
+            let (key, bound) = (key.to_owned(), number(bound)?);
+            conditions.push(Condition { key, is_at_most: word == "<=", bound });
         }
         let figure = words[0].to_owned();
         let empty = Figures::default();
         let is_unknown = |name: &&String| empty.by_name(name).is_none();
-        let names = conditions.iter().map(|(key, _): &(String, f64)| key);
+        let names = conditions.iter().map(|condition| &condition.key);
         if let Some(unknown) = names.chain([&figure]).find(is_unknown) {
             let known = Figures::names().join(", ");
             return Err(ScenarioError(format!(
@@ -72,7 +82,11 @@ impl Expectation {
     pub(crate) fn failure(&self, figures: &Figures) -> Option<String> {
         let value = |name: &str| figures.by_name(name).unwrap_or(f64::NAN);
         let close = |left: f64, right: f64| (left - right).abs() < 1e-9;
-        if !self.conditions.iter().all(|(name, wanted)| close(value(name), *wanted)) {
+        let holds = |condition: &Condition| {
+            let is = value(&condition.key);
+            close(is, condition.bound) || condition.is_at_most && is < condition.bound
+        };
+        if !self.conditions.iter().all(holds) {
             return None;
         }
         let is = value(&self.figure);
@@ -105,6 +119,8 @@ mod tests {
             ("hops_mean within 0.03 of 2.42", false),
             ("hops_mean > 9 if nodes == 99", true),
             ("hops_mean > 9 if nodes == 100 and seed == 0", false),
+            ("hops_mean > 9 if nodes <= 99", true),
+            ("hops_mean > 9 if nodes <= 100", false),
         ] {
             let read = Expectation::parse(line).unwrap();
             assert_eq!(read.failure(&figures).is_none(), passes, "{line}");
