@@ -264,14 +264,14 @@ impl Requests {
             return None;
         }
         let expected = pending.expected == Id::ZERO || pending.expected == reply.sender;
+        let kind = reply.kind == pending.kind as u8 || reply.kind == Kind::Fault as u8;
         let is_asked = expected && pending.endpoint == *endpoint;
         let is_forwarded = pending.way == Way::Forwarded;
-        let kind = reply.kind == pending.kind as u8 || reply.kind == Kind::Fault as u8;
         if pending.tx_id != tx_id || !(is_asked || is_forwarded) || !kind {
             return None;
         }
         let mut pending = self.forget(place)?;
-        if !is_asked {
+        if is_forwarded && !is_asked {
             pending.way = Way::Stranger;
             (pending.endpoint, pending.expected) = (*endpoint, reply.sender);
         }
