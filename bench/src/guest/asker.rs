@@ -1,6 +1,6 @@
 //! Who asks: as little as it takes to send and to wait.
 
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,12 +8,13 @@ use kdht_bench::draw::Draw;
 use kdht_bench::kernel::plan::{Ask, Question};
 use kdht_bench::protocol::{self, Kdht, Protocol};
 use kdht_wire::{
-    Body, Contact, DATAGRAM_LEN_MAX, HEAD_LEN, Id, Message, Publisher, Record, ReplyBody,
-    key_of_value,
+    Body, Contact, DATAGRAM_LEN_MAX, HEAD_LEN, Id, Kind, MAC_LEN, Message, Publisher, Record,
+    ReplyBody, key_of_value,
 };
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{RecvFlags, SendFlags, recv, send, sendto};
 
 use crate::far;
+use crate::forwarded;
 use crate::server::Server;
 
 /// Requests that are asked in turn, each about another target.
@@ -28,6 +29,10 @@ const K: u32 = 20;
 /// One socket, and what it asks.
 pub(crate) struct Asker {
     socket: UdpSocket,
+    /// Whom it asks; nothing: whom its socket is connected to.
+    to: Option<SocketAddr>,
+    /// From whom the replies come then.
+    holder: Option<SocketAddr>,
     kind: Question,
     is_bare: bool,
     in_flight: u32,
@@ -43,12 +48,13 @@ pub(crate) fn reply_len(ask: &Ask) -> usize {
     let body = match ask.kind {
         Question::Ping => 0,
         Question::FindNode | Question::FindValueMiss => known as usize * size_of::<Contact>(),
-        Question::FindValueHit => {
+        Question::FindValueHit | Question::FindValueForwarded => {
             let value = vec![0; ask.value_bytes as usize];
             Record::whole(Publisher::Immutable, 1, &value).map_or(0, |record| record.wire_len())
         }
     };
-    HEAD_LEN + size_of::<ReplyBody>() + body
+    let mac_len = if ask.kind.is_forwarded() { MAC_LEN } else { 0 };
+    HEAD_LEN + size_of::<ReplyBody>() + body + mac_len
 }
 
 impl Asker {
@@ -58,24 +64,35 @@ impl Asker {
         server: &Server,
         namespace: Option<&Path>,
     ) -> Result<Self, String> {
-        let socket = far::socket(server.addr(), namespace)?;
+        let holder = server.holder();
+        let to = holder.map(|_| server.addr());
+        let socket = far::socket(to.is_none().then(|| server.addr()), namespace)?;
         socket.set_read_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
         let is_bare = ask.path.is_bare();
         // Of a bare echo the value of a cookie is of no matter.
-        let cookie = if is_bare { 1 } else { greet(&socket)? };
+        let cookie = match to {
+            _ if is_bare => 1,
+            Some(first) => forwarded::greet(&socket, first)?.1,
+            None => greet(&socket)?,
+        };
         let mut draw = Draw::new(SEED);
         let speaker = Kdht::new(SEED);
         let kind = match ask.kind {
             Question::Ping => protocol::Kind::Ping,
             Question::FindNode => protocol::Kind::FindNode,
-            Question::FindValueHit | Question::FindValueMiss => protocol::Kind::FindValue,
+            _ => protocol::Kind::FindValue,
         };
         let mut request = |_| {
             let drawn = draw.id();
             let target = match ask.kind {
-                Question::FindValueHit => server.key(ask.value_bytes),
+                Question::FindValueHit | Question::FindValueForwarded => {
+                    server.key(ask.value_bytes)
+                }
                 _ => drawn,
             };
+            if ask.kind.is_forwarded() {
+                return (target, forwarded::request(Kind::FindValue, target, cookie));
+            }
             let mut buf = [0; DATAGRAM_LEN_MAX];
             let asked = protocol::Ask { kind, tx_id: 1, cookie, target: &target, len_min: 0 };
             let len = speaker.request(&mut buf, &asked);
@@ -83,6 +100,8 @@ impl Asker {
         };
         Ok(Self {
             socket,
+            to,
+            holder,
             kind: ask.kind,
             is_bare,
             in_flight: ask.in_flight,
@@ -92,12 +111,24 @@ impl Asker {
         })
     }
 
+    fn send(&self, request: &[u8]) -> Result<(), String> {
+        let sent = match &self.to {
+            None => send(&self.socket, request, SendFlags::empty()),
+            Some(to) => sendto(&self.socket, request, SendFlags::empty(), to),
+        };
+        sent.map(|_| ()).map_err(|error| error.to_string())
+    }
+
     /// Asks each request once, and looks closely at the replies.
     pub(crate) fn check(&self) -> Result<(), String> {
         let mut buf = [0; 2 * DATAGRAM_LEN_MAX];
         for (target, request) in &self.requests {
-            self.socket.send(request).map_err(|error| error.to_string())?;
-            let len = self.socket.recv(&mut buf).map_err(|error| error.to_string())?;
+            self.send(request)?;
+            let received = self.socket.recv_from(&mut buf).map_err(|error| error.to_string());
+            let (len, from) = received?;
+            if self.holder.is_some_and(|holder| holder != from) {
+                return Err(format!("{from} answered in the holder's stead"));
+            }
             if len != self.reply_len {
                 return Err(format!("a reply of {len} bytes where {} are due", self.reply_len));
             }
@@ -130,9 +161,10 @@ impl Asker {
                 known.sort_unstable();
                 told == known
             }
-            (Question::FindValueHit, Body::Values { records, .. }) => {
-                records.iter().map(|record| key_of_value(record.value)).eq([*target])
-            }
+            (
+                Question::FindValueHit | Question::FindValueForwarded,
+                Body::Values { records, .. },
+            ) => records.iter().map(|record| key_of_value(record.value)).eq([*target]),
             _ => false,
         };
         if is_right { Ok(()) } else { Err(format!("a wrong reply: {message:?}")) }
@@ -145,7 +177,7 @@ impl Asker {
         let mut requests = self.requests.iter().cycle();
         for _ in 0..round_trips / self.in_flight {
             for (_, request) in requests.by_ref().take(self.in_flight as usize) {
-                send(&self.socket, request, SendFlags::empty()).map_err(|e| e.to_string())?;
+                self.send(request)?;
             }
             for _ in 0..self.in_flight {
                 let received = recv(&self.socket, &mut buf[..], RecvFlags::empty());

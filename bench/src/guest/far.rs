@@ -10,12 +10,17 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 /// This namespace's end of the link to the other.
 pub(crate) const NEAR: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1));
 
-/// A socket that asks `server`, of the namespace at `namespace` if there is one.
-pub(crate) fn socket(server: SocketAddr, namespace: Option<&Path>) -> Result<UdpSocket, String> {
+/// A socket that hears `server` alone, or anybody, of the namespace at `namespace` if there is one.
+pub(crate) fn socket(
+    server: Option<SocketAddr>,
+    namespace: Option<&Path>,
+) -> Result<UdpSocket, String> {
     let host = |error: std::io::Error| error.to_string();
     let bind = || {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).map_err(host)?;
-        socket.connect(server).map_err(host)?;
+        if let Some(server) = server {
+            socket.connect(server).map_err(host)?;
+        }
         Ok(socket)
     };
     let Some(namespace) = namespace else { return bind() };

@@ -6,6 +6,7 @@
 mod asker;
 mod clock;
 mod far;
+mod forwarded;
 mod server;
 
 use std::fs::File;
@@ -124,7 +125,10 @@ impl Mark {
 
 /// Whether the server that was started for one cell is right for another.
 fn serves(of: &Ask, ask: &Ask) -> bool {
-    let is_same = of.path == ask.path && of.link == ask.link && of.table == ask.table;
+    let is_same = of.path == ask.path
+        && of.link == ask.link
+        && of.table == ask.table
+        && of.kind.is_forwarded() == ask.kind.is_forwarded();
     // An echo is started for a length.
     is_same && (!ask.path.is_bare() || of.kind == ask.kind && of.value_bytes == ask.value_bytes)
 }

@@ -12,12 +12,15 @@ use kdht_bench::kernel::plan::{Ask, Link, Path, VALUES};
 use kdht_bench::load::store_values;
 use kdht_bench::protocol::Speech;
 use kdht_kmod::{Control, Settings};
-use kdht_wire::{Contact, Emit, Head, Id, Kind, Publisher, Record, ReplyBody, key_of_value};
+use kdht_wire::{
+    Contact, Emit, Head, Id, KeyRing, Kind, Publisher, Record, ReplyBody, key_of_value,
+};
 use serde_json::Value as Json;
 use zerocopy::FromZeros;
 
 use crate::asker::reply_len;
 use crate::far::NEAR;
+use crate::forwarded;
 
 /// What cookies of the module's node follow from.
 const COOKIE_SECRET: [u8; 16] = *b"0123456789abcdef";
@@ -25,6 +28,8 @@ const COOKIE_SECRET: [u8; 16] = *b"0123456789abcdef";
 const ALLOWANCE: u32 = 1_000_000_000;
 /// Seconds that values live.
 const REMAINING_S: u32 = 86_400;
+/// Contacts that each of two nodes may know, at least one.
+const CONTACTS_OF_TWO: u32 = 16;
 /// What contacts and values follow from.
 const SEED: u64 = 1;
 
@@ -33,8 +38,10 @@ pub(crate) struct Server {
     addr: SocketAddr,
     keys: Vec<(u32, Id)>,
     known: Vec<Id>,
+    /// Where a forwarded request ends.
+    holder: Option<SocketAddr>,
     /// What answers as long as it is there.
-    running: Running,
+    running: Vec<Running>,
 }
 
 enum Running {
@@ -78,6 +85,9 @@ impl Server {
             Path::EchoRecvfrom => Self::process(echo("recvfrom")),
             Path::EchoMmsg => Self::process(echo("mmsg")),
             Path::EchoUring => Self::process(echo("uring")),
+            Path::Mmsg | Path::Uring if ask.kind.is_forwarded() => {
+                Self::engines(ask, &listen, core)
+            }
             Path::Mmsg | Path::Uring => Self::engine(ask, &listen, core),
             Path::EchoEncap => {
                 let socket = bind(ip)?;
@@ -86,9 +96,10 @@ impl Server {
                 written.map_err(|error| format!("{path}: {error}"))?;
                 Self::attached(socket)
             }
+            Path::Kernel if ask.kind.is_forwarded() => Self::modules(ask, ip, modules),
             Path::Kernel => Self::module(ask, ip, modules),
             Path::Passing => {
-                let socket = attach(ip, modules)?.1;
+                let socket = attach(ip, modules, own_id())?.1;
                 let addr = socket.local_addr().map_err(|error| error.to_string())?;
                 let mut command = echo("recvfrom");
                 command.arg("--inherit").stdin(Stdio::from(OwnedFd::from(socket)));
@@ -100,6 +111,11 @@ impl Server {
     /// Where it answers.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Who answers in its stead what it passes on; nothing: it answers itself.
+    pub(crate) fn holder(&self) -> Option<SocketAddr> {
+        self.holder
     }
 
     /// Whom it tells others of.
@@ -115,7 +131,20 @@ impl Server {
 
     fn attached(socket: UdpSocket) -> Result<Self, String> {
         let addr = socket.local_addr().map_err(|error| error.to_string())?;
-        Ok(Self { addr, keys: Vec::new(), known: Vec::new(), running: Running::Attached(socket) })
+        Ok(Self::of(addr, Running::Attached(socket)))
+    }
+
+    fn of(addr: SocketAddr, running: Running) -> Self {
+        let (keys, known, holder) = (Vec::new(), Vec::new(), None);
+        Self { addr, keys, known, holder, running: vec![running] }
+    }
+
+    /// The same, which passes to `holder` what asks for the value of `bytes` bytes under `key`.
+    fn passing_to(mut self, holder: Self, bytes: u32, key: Id) -> Self {
+        self.keys.push((bytes, key));
+        self.holder = Some(holder.addr);
+        self.running.extend(holder.running);
+        self
     }
 
     /// A program whose first line tells where it answers.
@@ -129,23 +158,55 @@ impl Server {
         let told: Option<Json> = serde_json::from_str(&line).ok();
         let addr = told.as_ref().and_then(|told| told["listen"][0].as_str()?.parse().ok());
         let addr = addr.ok_or_else(|| format!("{command:?} says `{line}`"))?;
-        Ok(Self { addr, keys: Vec::new(), known: Vec::new(), running })
+        Ok(Self::of(addr, running))
     }
 
-    fn engine(ask: &Ask, listen: &str, core: usize) -> Result<Self, String> {
-        let part = [ask.path.name(), ask.link.name(), &ask.table.to_string()].join("-");
+    /// An engine with a state folder of its own, named by `part`.
+    fn node(
+        ask: &Ask,
+        listen: &str,
+        core: usize,
+        part: &str,
+        contacts_max: u32,
+        more: &[&str],
+    ) -> Result<Self, String> {
+        let part = [ask.path.name(), ask.link.name(), part].join("-");
         let state = std::env::temp_dir().join(format!("kdht-bench-{}-{part}", std::process::id()));
         let mut command = Command::new("kdht");
         command.args(["run", "--json", "--listen", listen, "--state"]).arg(&state);
         command.args(["--datapath", ask.path.name(), "--poll", "sleep"]);
         command.args(["--cores", &core.to_string()]);
-        command.args(["--table", &format!("wide:{}", ask.table.max(1))]);
+        command.args(["--table", &format!("wide:{contacts_max}")]);
         command.args(["--set", &format!("throttle.rate_per_s={ALLOWANCE}")]);
         command.args(["--set", &format!("throttle.burst={ALLOWANCE}")]);
+        command.args(more);
         let mut server = Self::process(command)?;
-        if let Running::Process { state: kept, .. } = &mut server.running {
-            *kept = Some(state);
+        for running in &mut server.running {
+            if let Running::Process { state: kept, .. } = running {
+                *kept = Some(state.clone());
+            }
         }
+        Ok(server)
+    }
+
+    /// Two engines of a keyed network.
+    fn engines(ask: &Ask, listen: &str, core: usize) -> Result<Self, String> {
+        let file = std::env::temp_dir().join(format!("kdht-bench-{}.key", std::process::id()));
+        let told = |error: std::io::Error| format!("{}: {error}", file.display());
+        std::fs::write(&file, forwarded::key_file()).map_err(told)?;
+        let file = file.to_string_lossy();
+        let keyed = ["--network-key", &*file];
+        let first = Self::node(ask, listen, core, "first", CONTACTS_OF_TWO, &keyed)?;
+        let by = first.addr.to_string();
+        let more = [&keyed[..], &["--bootstrap", &by]].concat();
+        let holder = Self::node(ask, listen, core, "holder", CONTACTS_OF_TWO, &more)?;
+        let key = forwarded::prepare(first.addr, holder.addr, ask.value_bytes)?;
+        Ok(first.passing_to(holder, ask.value_bytes, key))
+    }
+
+    fn engine(ask: &Ask, listen: &str, core: usize) -> Result<Self, String> {
+        let part = ask.table.to_string();
+        let mut server = Self::node(ask, listen, core, &part, ask.table.max(1), &[])?;
         if ask.table > 0 {
             let count = ask.table as usize;
             let mut feeder = Feeder::new(server.addr, count, SEED, Speech::Kdht)?;
@@ -166,29 +227,55 @@ impl Server {
     }
 
     fn module(ask: &Ask, ip: IpAddr, modules: &FilePath) -> Result<Self, String> {
-        let (control, socket, id) = attach(ip, modules)?;
+        let known = contacts(ask.table);
+        let values = VALUES.map(|bytes| vec![7; bytes as usize]);
+        let mut server = Self::answering(ip, modules, own_id(), &known, &values, KeyRing::OPEN)?;
+        let key = |value: &Vec<u8>| (u32::try_from(value.len()).unwrap_or(0), key_of_value(value));
+        server.keys = values.iter().map(key).collect();
+        server.known = known.iter().map(|contact| contact.id).collect();
+        Ok(server)
+    }
+
+    /// Two nodes of the module, in a keyed network.
+    fn modules(ask: &Ask, ip: IpAddr, modules: &FilePath) -> Result<Self, String> {
+        let ring = KeyRing::new(forwarded::KEY, None);
+        let value = forwarded::value(ask.value_bytes, |_| true).ok_or("no value")?;
+        let key = key_of_value(&value);
+        let id = key.with_bit(159, !key.bit(159));
+        let holder = Self::answering(ip, modules, id, &[], &[value], ring)?;
+        let known = [Contact::new(id, holder.addr.into())];
+        let first = Self::answering(ip, modules, own_id(), &known, &[], ring)?;
+        Ok(first.passing_to(holder, ask.value_bytes, key))
+    }
+
+    /// A node of the module's that tells of `known` and holds `values`, and nothing else.
+    fn answering(
+        ip: IpAddr,
+        modules: &FilePath,
+        id: Id,
+        known: &[Contact],
+        values: &[Vec<u8>],
+        ring: KeyRing,
+    ) -> Result<Self, String> {
+        let (control, socket) = attach(ip, modules, id)?;
         let told = |error: kdht_kmod::ControlError| error.to_string();
         let settings = Settings {
             answer: Some(true),
             cookie_secret: Some(COOKIE_SECRET),
             allowance: Some((ALLOWANCE, ALLOWANCE)),
+            keys: ring.is_keyed().then_some(ring),
             ..Settings::default()
         };
         control.set(&id, &settings).map_err(told)?;
-        let known = contacts(ask.table);
-        control.add_contacts(&id, &known).map_err(told)?;
+        control.add_contacts(&id, known).map_err(told)?;
         control.begin_filter(&id, None).map_err(told)?;
         control.complete_filter(&id).map_err(told)?;
-        let mut keys = Vec::new();
-        for bytes in VALUES {
-            let value = vec![7; bytes as usize];
-            let key = key_of_value(&value);
+        for value in values {
+            let key = key_of_value(value);
             control.add_keys(&id, &[key]).map_err(told)?;
-            control.publish(&id, &key, &record(&value)?, now_s()).map_err(told)?;
-            keys.push((bytes, key));
+            control.publish(&id, &key, &record(value)?, now_s()).map_err(told)?;
         }
-        let known = known.iter().map(|contact| contact.id).collect();
-        Ok(Self { keys, known, ..Self::attached(socket)? })
+        Self::attached(socket)
     }
 }
 
@@ -196,8 +283,13 @@ fn bind(ip: IpAddr) -> Result<UdpSocket, String> {
     UdpSocket::bind((ip, 0)).map_err(|error| format!("{ip}: {error}"))
 }
 
-/// A socket that `kdht.ko` has, and passes everything from.
-fn attach(ip: IpAddr, modules: &FilePath) -> Result<(Control, UdpSocket, Id), String> {
+/// The id of who is asked.
+fn own_id() -> Id {
+    Draw::new(SEED ^ 0x6e6f_6465).id()
+}
+
+/// A socket that `kdht.ko` has under `id`, and passes everything from.
+fn attach(ip: IpAddr, modules: &FilePath, id: Id) -> Result<(Control, UdpSocket), String> {
     if !std::fs::exists("/sys/module/kdht").unwrap_or(false) {
         let loaded = Command::new("insmod").arg(modules.join("kdht.ko")).status();
         if !loaded.is_ok_and(|status| status.success()) {
@@ -206,9 +298,8 @@ fn attach(ip: IpAddr, modules: &FilePath) -> Result<(Control, UdpSocket, Id), St
     }
     let control = Control::open().map_err(|error| error.to_string())?;
     let socket = bind(ip)?;
-    let id = Draw::new(SEED ^ 0x6e6f_6465).id();
     control.attach(&id, socket.as_fd(), None).map_err(|error| error.to_string())?;
-    Ok((control, socket, id))
+    Ok((control, socket))
 }
 
 /// Contacts that a node may tell of.

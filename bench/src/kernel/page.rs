@@ -69,8 +69,8 @@ pub(super) fn html(
     let mut out = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>kernel path and \
          engine</title><style>{STYLE}</style></head><body><h1>Kernel path and engine, by \
-         instructions</h1><p>{}</p><p>A forwarded FIND_VALUE is not among the questions: \
-         the module forwards none.</p><pre>{}</pre><table><tr>",
+         instructions</h1><p>{}</p><p>Of a forwarded FIND_VALUE the figures are those \
+         of both nodes, and of three ways instead of two.</p><pre>{}</pre><table><tr>",
         escape(MEANING),
         escape(&verdicts(rows, gates))
     );

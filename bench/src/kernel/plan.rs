@@ -75,6 +75,8 @@ pub enum Question {
     FindValueHit,
     /// One that is not: who is closest?
     FindValueMiss,
+    /// A value that is held by another, who answers: two nodes of a keyed network.
+    FindValueForwarded,
 }
 
 impl Question {
@@ -86,7 +88,14 @@ impl Question {
             Self::FindNode => "find_node",
             Self::FindValueHit => "find_value_hit",
             Self::FindValueMiss => "find_value_miss",
+            Self::FindValueForwarded => "find_value_forwarded",
         }
+    }
+
+    /// Whether it takes two servers.
+    #[must_use]
+    pub fn is_forwarded(self) -> bool {
+        self == Self::FindValueForwarded
     }
 }
 
@@ -148,6 +157,8 @@ pub const ROUND_TRIPS: u32 = 512;
 pub const TABLES: [u32; 2] = [200, 2_000];
 /// Sizes of values, in bytes.
 pub const VALUES: [u32; 3] = [1, 100, 1_000];
+/// Bytes of the value that a forwarded request finds.
+const FORWARDED: u32 = 100;
 /// Requests in flight.
 pub const IN_FLIGHT: [u32; 2] = [1, 32];
 
@@ -178,6 +189,7 @@ pub fn plan(is_quick: bool) -> Vec<Ask> {
 /// Table, question and value of each cell of a path, those of one table side by side.
 fn questions(path: Path, is_quick: bool) -> Vec<(u32, Question, u32)> {
     let hits = VALUES.map(|bytes| (0, Question::FindValueHit, bytes));
+    let forwarded = (!path.is_bare()).then_some((0, Question::FindValueForwarded, FORWARDED));
     let mut found = vec![(0, Question::Ping, 0)];
     if is_quick {
         found.push((if path.is_bare() { 0 } else { TABLES[0] }, Question::FindNode, 0));
@@ -186,6 +198,7 @@ fn questions(path: Path, is_quick: bool) -> Vec<(u32, Question, u32)> {
             found.push((TABLES[0], Question::FindValueMiss, 0));
             found.push((TABLES[1], Question::FindNode, 0));
         }
+        found.extend(forwarded);
         return found;
     }
     if path == Path::Passing {
@@ -198,6 +211,7 @@ fn questions(path: Path, is_quick: bool) -> Vec<(u32, Question, u32)> {
     for &table in tables {
         found.extend([(table, Question::FindNode, 0), (table, Question::FindValueMiss, 0)]);
     }
+    found.extend(forwarded);
     found
 }
 
@@ -219,7 +233,9 @@ mod tests {
     #[test]
     fn every_answer_has_a_bare_echo_of_the_same_sizes_beside_it() {
         let all = plan(false);
-        for ask in all.iter().filter(|ask| !ask.path.is_bare()) {
+        // Two nodes' work has no echo.
+        let has_echo = |ask: &&Ask| !ask.path.is_bare() && !ask.kind.is_forwarded();
+        for ask in all.iter().filter(has_echo) {
             let bare = Ask { path: Path::EchoEncap, table: 0, ..*ask };
             assert!(all.contains(&bare), "{ask:?}");
         }
