@@ -137,6 +137,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_removed_is_told_no_more_though_it_stays_open() {
+        let poller = Poller::new().unwrap();
+        let (mut here, there) = UnixStream::pair().unwrap();
+        poller.add(&there, 7, Interest::Read).unwrap();
+        here.write_all(b"x").unwrap();
+        poller.remove(&there).unwrap();
+        assert!(tokens(&poller).is_empty());
+        assert!(poller.remove(&there).is_err());
+    }
+
+    #[test]
     fn a_side_that_is_gone_is_told_whatever_is_waited_for() {
         let poller = Poller::new().unwrap();
         let (here, there) = UnixStream::pair().unwrap();
