@@ -1,6 +1,7 @@
 //! Sockets come and go, and so does the module.
 
 use std::net::{TcpListener, UdpSocket};
+use std::num::NonZero;
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -92,11 +93,13 @@ fn ends_with_its_daemon(_: &Module) {
     assert_eq!(control.nodes().unwrap(), []);
 }
 
-/// Pings `port` from several threads while `change` runs.
+/// Asks at `port` from several threads while `change` runs.
 pub(crate) fn under_traffic(port: u16, change: impl FnOnce()) {
     let is_done = AtomicBool::new(false);
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
     thread::scope(|scope| {
-        for _ in 0..3 {
+        // More than there are processors, but few enough that `change` has its turns.
+        for _ in 0..processors + 1 {
             scope.spawn(|| {
                 let socket = UdpSocket::bind((V4, 0)).unwrap();
                 let find = Request { total: 300, ..Request::of(Kind::FindNode) }.bytes();
