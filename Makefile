@@ -45,10 +45,11 @@ bench:
 	$(CARGO) build --release -p kdht -p kdht-bench
 	target/release/kdht-bench compare --quick
 
-# Every scenario of the simulator in full size; figures go to target/sim.
+# Every scenario of the simulator in full size; figures and their plots go to target/sim.
 sim:
 	$(CARGO) build --release
 	./engine/sim/full target/release/kdht target/sim
+	target/release/kdht-bench sim target/sim/*.json --out target/sim/report.html
 
 # Installs the Debian packages that the tests need where it may, else names them.
 needs:

@@ -23,6 +23,7 @@ pub mod protocol;
 pub mod report;
 pub mod resident;
 pub mod session;
+pub mod sim;
 pub mod slots;
 pub mod stats;
 pub mod workload;

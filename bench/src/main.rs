@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use kdht_bench::{compare, echo, feed, kernel, load, session};
+use kdht_bench::{compare, echo, feed, kernel, load, session, sim};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -31,6 +31,8 @@ enum Command {
     Overload(Box<compare::OverloadArgs>),
     /// Count the instructions that kernel path, engine and bare echoes take in a guest
     Kernel(kernel::KernelArgs),
+    /// Draw one page from what simulator runs left
+    Sim(sim::SimArgs),
     /// Become another program in a session of its own
     #[command(hide = true)]
     Session(session::SessionArgs),
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Command::Compare(args) => compare::main(&args),
         Command::Overload(args) => compare::overload(&args),
         Command::Kernel(args) => kernel::main(&args),
+        Command::Sim(args) => sim::main(&args),
         Command::Session(args) => session::main(&args),
     };
     match done {

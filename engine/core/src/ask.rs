@@ -102,13 +102,15 @@ impl Node {
     /// Pings `contact` to see whether it is alive, unless enough probes are in flight or
     /// its endpoint is being asked something already.
     pub(crate) fn probe(&mut self, now: Now, contact: &Contact, out: &mut dyn Outbox) {
-        if self.requests.probes() >= self.probes_max()
-            || !contact.endpoint.is_reachable()
-            || self.requests.waits_for(&contact.endpoint)
-        {
-            return;
+        if self.may_probe(contact) {
+            self.ping(now, contact.endpoint, contact.id, Purpose::Probe, out);
         }
-        self.ping(now, contact.endpoint, contact.id, Purpose::Probe, out);
+    }
+
+    pub(crate) fn may_probe(&self, contact: &Contact) -> bool {
+        self.requests.probes() < self.probes_max()
+            && contact.endpoint.is_reachable()
+            && !self.requests.waits_for(&contact.endpoint)
     }
 
     pub(crate) fn ping(
@@ -172,7 +174,8 @@ impl Node {
             }
         }
         match pending.purpose {
-            Purpose::Probe | Purpose::Cache => {}
+            Purpose::Probe => self.heard_of_neighbours(now, message, out),
+            Purpose::Cache => {}
             Purpose::Bootstrap => {
                 self.bootstrap_answered(now, Contact::new(head.sender, route.peer), out);
             }

@@ -39,6 +39,7 @@ mod join;
 mod known;
 mod lookup;
 mod maintain;
+mod newcomers;
 mod node;
 mod note;
 mod observed;

@@ -79,7 +79,7 @@ impl Node {
         let (soon, late) = (now.mono.plus_ms(LOOK_MS), now.mono.plus_ms(LOOK_MS_MAX));
         self.probe_at = next_s.map(|s| Nanos(0).plus_ms(u64::from(s) * 1_000).clamp(soon, late));
         for contact in due {
-            self.probe(now, &contact, out);
+            self.look_after(now, &contact, out);
         }
     }
 }

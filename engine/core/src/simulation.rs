@@ -32,6 +32,12 @@ impl Node {
         self.store.hash_of(key)
     }
 
+    /// Whether it holds a value under `key`; it may have expired.
+    #[must_use]
+    pub fn is_holding(&self, key: &Id) -> bool {
+        self.store.holds(key)
+    }
+
     /// The keys under which it holds values, nearest first.
     pub fn keys_held(&self) -> impl Iterator<Item = Id> {
         self.store.keys()

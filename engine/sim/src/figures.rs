@@ -73,6 +73,8 @@ figures! {
     stale: f64 = 0.0,
     /// Hosts of adversaries.
     adversaries: u64 = 0,
+    /// Their share of all hosts.
+    adversaries_share: f64 = 0.0,
     /// 1 if lookups are for ids of nodes that there are, else 0.
     targets_are_nodes: u64 = 0,
     /// Mean session where nodes come and go, in seconds.
@@ -106,6 +108,8 @@ figures! {
     gap_error: f64 = f64::NAN,
     /// By how many standard errors more was lost than that; negative: less.
     gap_excess: f64 = f64::NAN,
+    /// Share of the gets of values that no node with a connection held any more.
+    values_unheld: f64 = f64::NAN,
     /// Memory of the process at the end, in bytes, per honest node.
     bytes_per_node: f64 = f64::NAN,
     /// Lookups that never ended.
@@ -166,6 +170,16 @@ figures! {
     datagrams_per_node_hour: f64 = f64::NAN,
     /// Bytes of UDP payload that honest nodes sent, per node and hour since then.
     bytes_per_node_hour: f64 = f64::NAN,
+    /// Nodes with wide tables.
+    wide: u64 = 0,
+    /// Share of the live nodes that stand, as good ones, in a wide table at the end.
+    wide_known: f64 = f64::NAN,
+    /// Share of the good contacts of a wide table that are dead at the end.
+    wide_dead: f64 = f64::NAN,
+    /// Datagrams that a node with a wide table sent and got, in an hour and for each live node.
+    wide_datagrams_per_contact_hour: f64 = f64::NAN,
+    /// Their bytes of UDP payload.
+    wide_bytes_per_contact_hour: f64 = f64::NAN,
     /// Most members of one table that share a /24.
     per_subnet_in_table: u64 = 0,
     /// Share of adversaries among the good members of tables, those told to others.

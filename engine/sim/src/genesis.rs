@@ -36,7 +36,11 @@ pub(crate) fn perfect(world: &mut World, others: &[Contact], progress: &mut Prog
             (place.id, place.endpoint)
         };
         chosen.clear();
-        choose(&sorted, &id, k, b, &mut rng, &mut chosen);
+        if at < world.scenario.wide {
+            chosen.extend(sorted.iter().filter(|contact| contact.id != id));
+        } else {
+            choose(&sorted, &id, k, b, &mut rng, &mut chosen);
+        }
         let now = world.now_of(at);
         for contact in &chosen {
             let rtt_us = world.rtt_us(&endpoint, &contact.endpoint);

@@ -23,6 +23,7 @@ mod tap;
 mod trace;
 mod tray;
 mod watch;
+mod wide;
 mod work;
 mod world;
 

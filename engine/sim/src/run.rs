@@ -198,6 +198,9 @@ impl Director {
         self.work = Some(Work::new(world, end_ns, wants_trace));
         if let Some(churn) = &scenario.churn {
             for at in world.live.clone() {
+                if at < scenario.wide {
+                    continue;
+                }
                 let session = world.places[at as usize].session;
                 let session_ns = session_ns(world);
                 let task = Task::End { node: at, session };
@@ -418,6 +421,8 @@ impl Director {
         let world = &self.world;
         let scenario = &world.scenario;
         let nodes = f64::from(scenario.nodes);
+        let adversaries =
+            self.groups.iter().map(|group| group.contacts().count() as u64).sum::<u64>();
         let mut figures = Figures {
             nodes: u64::from(scenario.nodes),
             k: u64::from(scenario.k),
@@ -427,7 +432,8 @@ impl Director {
             replicas_max: scenario.zones.map_or(0, |racks| u64::from(racks.replicas_max)),
             paths: u64::from(world.config.paths),
             stale: scenario.stale,
-            adversaries: self.groups.iter().map(|group| group.contacts().count() as u64).sum(),
+            adversaries,
+            adversaries_share: adversaries as f64 / (adversaries as f64 + nodes),
             targets_are_nodes: u64::from(scenario.lookups.targets == Targets::Node),
             sessions_mean_s: scenario.churn.map_or(f64::NAN, |churn| churn.mean_s),
             sessions_shape: scenario.churn.map_or(f64::NAN, |churn| churn.shape),
@@ -452,6 +458,7 @@ impl Director {
             measure_gaps(&mut figures, work, scenario);
         }
         self.measure_cost(&mut figures);
+        crate::wide::measure(&mut figures, world, self.stands_ns);
         self.measure_tables(&mut figures);
         attacked::measure(&mut figures, world, &self.groups, self.stands_ns);
         figures
@@ -544,6 +551,7 @@ fn measure_work(figures: &mut Figures, work: &Work, scenario: &Scenario) {
     figures.values_wrong = work.wrong;
     figures.values_old = work.old as f64 / work.gets as f64;
     figures.values_lost = work.lost as f64 / work.gets as f64;
+    figures.values_unheld = work.unheld as f64 / work.gets as f64;
 }
 
 /// Values lost from census to census, beside what exponential sessions and no repair within a

@@ -69,6 +69,8 @@ pub struct Scenario {
     pub join: Joining,
     /// Racks that hosts stand in; none if left out.
     pub zones: Option<Racks>,
+    /// Nodes that keep all others in a wide table, look things up, and do not die: 0 to 16.
+    pub wide: u32,
     /// How nodes come and go; not at all if left out.
     pub churn: Option<Churn>,
     /// What is looked for among nodes.
@@ -109,6 +111,7 @@ impl Default for Scenario {
             node: BTreeMap::new(),
             join: Joining::default(),
             zones: None,
+            wide: 0,
             churn: None,
             lookups: Lookups::default(),
             values: Values::default(),

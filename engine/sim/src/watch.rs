@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
-use kdht_core::Config;
+use kdht_core::{Config, TableKind};
 use kdht_wire::{Body, DATAGRAM_LEN_MAX, Id, Message, UNPROVEN_FACTOR};
 
 use crate::scenario::Scenario;
@@ -164,7 +164,8 @@ impl Watch {
         if held > self.bytes_max {
             return Err(format!("{held} bytes of values held"));
         }
-        if !self.calls.is_multiple_of(TABLE_EVERY) {
+        let is_wide = node.config().table != TableKind::KBucket;
+        if is_wide || !self.calls.is_multiple_of(TABLE_EVERY) {
             return Ok(());
         }
         let mut buckets: HashMap<(u8, Id), usize> = HashMap::new();

@@ -80,6 +80,8 @@ pub(crate) struct Work {
     pub(crate) rows: Vec<Row>,
     pub(crate) gets: u64,
     pub(crate) lost: u64,
+    /// Of them those whose value no node with a connection held.
+    pub(crate) unheld: u64,
     pub(crate) wrong: u64,
     pub(crate) old: u64,
     /// Puts that somebody acknowledged, and gets that found something.
@@ -116,6 +118,7 @@ impl Work {
             rows: Vec::new(),
             gets: 0,
             lost: 0,
+            unheld: 0,
             wrong: 0,
             old: 0,
             puts: Vec::new(),
@@ -212,7 +215,10 @@ impl Work {
     }
 
     fn begin(&mut self, world: &mut World, command: Command, purpose: Purpose) {
-        let Some(at) = world.random_live() else { return };
+        let of_wide = matches!(purpose, Purpose::Lookup { .. }) && world.scenario.wide > 0;
+        let wide = world.scenario.wide;
+        let at = if of_wide { self.lookups_begun.checked_rem(wide) } else { world.random_live() };
+        let Some(at) = at else { return };
         if self.wants_trace
             && let Some(target) = target_of(&command)
         {
@@ -241,6 +247,10 @@ impl Work {
     /// A command of node `at` is done.
     pub(crate) fn done(&mut self, world: &mut World, at: u32, report: &Report) {
         let Some(purpose) = self.pending.remove(&(at, report.operation)) else { return };
+        if matches!(purpose, Purpose::Get { .. }) && world.places[at as usize].is_out {
+            // Who lost the network while it looked for a value says nothing of the value.
+            return;
+        }
         match (purpose, &report.outcome) {
             (Purpose::Lookup { began_ns }, _) => self.judge(world, at, began_ns, report),
             (Purpose::Put { item, version }, Outcome::Stored(stored))
@@ -265,9 +275,10 @@ impl Work {
                     None => self.wrong += 1,
                 }
             }
-            (Purpose::Get { .. }, _) => {
+            (Purpose::Get { item, .. }, _) => {
                 self.gets += 1;
                 self.lost += 1;
+                self.unheld += u64::from(!self.is_held(world, item));
             }
         }
     }

@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 
-use kdht_core::{Config, Event, NS_PER_S, Nanos, Node, Now, Rng, Route};
+use kdht_core::{Config, Event, NS_PER_S, Nanos, Node, Now, Rng, Route, TableKind};
 use kdht_wire::{Endpoint, Id, Kind};
 use sha2::{Digest, Sha256};
 use zerocopy::IntoBytes;
@@ -28,6 +28,8 @@ const START_UNIX_S: i64 = 1_800_000_000;
 const NAT_NS: u64 = 60 * NS_PER_S;
 /// Peers that a NAT remembers before it forgets those whose time is over.
 const NAT_PEERS_MAX: usize = 1_024;
+/// Requests in flight of a node that asks a whole network whether it is alive.
+const WIDE_PENDING_MAX: u16 = 1_024;
 /// No timer is set.
 const NEVER: u64 = u64::MAX;
 
@@ -297,7 +299,11 @@ impl World {
     /// Makes node `at` alive, knowing nobody.
     pub(crate) fn start(&mut self, at: u32) {
         let (seed, now) = (self.rng.secret(), self.now_of(at));
-        let config = self.config.clone();
+        let mut config = self.config.clone();
+        if at < self.scenario.wide {
+            config.table = TableKind::Wide(self.scenario.nodes.saturating_mul(2));
+            config.pending_max = config.pending_max.max(WIDE_PENDING_MAX);
+        }
         let place = &mut self.places[at as usize];
         place.node = Some(Box::new(Node::new(place.id, config, seed, now)));
         place.session += 1;

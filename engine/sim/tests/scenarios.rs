@@ -113,6 +113,7 @@ const SMALL: &[(&str, &[&str])] = &[
     ("stranger", &["nodes=60", "duration_s=30", "lookups.count=50"]),
     ("subnet", &["nodes=200", "adversary.0.count=20", "lookups.count=60", "values.count=20"]),
     ("sybil", &["nodes=100", "duration_s=60", "lookups.from_s=20", "lookups.count=50"]),
+    ("wide", &["nodes=200", "lookups.count=300"]),
     ("zones", &["nodes=300", "values.count=300", "lookups.count=20"]),
 ];
 

@@ -57,6 +57,7 @@ impl Scenario {
                 }
             }
         }
+        within("wide", self.wide, 0, 16.min(self.nodes))?;
         let racks = self.zones.map_or(0, |racks| racks.count);
         if let Some(zones) = &self.zones {
             within("zones.count", zones.count, 1, 100)?;

@@ -24,6 +24,13 @@ impl Work {
         }
     }
 
+    /// Whether a node with a connection holds this value.
+    pub(super) fn is_held(&self, world: &World, item: u32) -> bool {
+        let Some(key) = self.items.get(item as usize).map(|item| item.key) else { return false };
+        let reached = world.places.iter().filter(|place| !place.is_out);
+        reached.filter_map(|place| place.node.as_ref()).any(|node| node.is_holding(&key))
+    }
+
     /// Most nodes of one rack that hold the same of the values put.
     pub(super) fn count_in_racks(&self, world: &World) -> u64 {
         let wanted: HashSet<Id> = self.items.iter().map(|item| item.key).collect();
