@@ -14,8 +14,8 @@ use crate::outbox::Outbox;
 use crate::pending::{Intent, Purpose};
 use crate::time::Now;
 
-/// Every neighbour of a newcomer learns of it, and there are k of them: where every second is asked,
-/// a round misses four newcomers in a thousand with k = 8, and none with k = 20.
+/// Every neighbour of a newcomer learns of it, and there are k of them: where every other one is
+/// asked, a round misses four newcomers in a thousand with k = 8, and none with k = 20.
 const ASKED_ONE_IN: u64 = 2;
 
 impl Node {

@@ -260,6 +260,24 @@ fn colluders_hide_a_node_that_there_is_no_more_often_than_the_arithmetic_says() 
 }
 
 #[test]
+fn caps_keep_colluders_of_one_network_from_hiding_nodes() {
+    let words = [
+        "nodes=1000",
+        "node.paths=1",
+        "lookups.targets=\"node\"",
+        "adversary.0.per_subnet=250",
+        "lookups.count=300",
+        "values.count=0",
+    ];
+    let found =
+        |words: &[&str]| outcome(&scenario("colluder", words), 1).unwrap().figures.closest_found;
+    let uncapped = ["node.bucket_group_max=1000", "node.table_group_max=1000"];
+    let without = found(&[&words[..], &uncapped].concat());
+    assert!(found(&words) >= 0.99);
+    assert!(without <= 0.97, "caps make the difference: {without}");
+}
+
+#[test]
 fn chaos_breaks_no_invariant_whatever_the_seed() {
     let mut random = [0; 4];
     getrandom::fill(&mut random).unwrap();
