@@ -39,6 +39,9 @@ const EPROTONOSUPPORT: i32 = 93;
 /// and sanitized.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Requests between two pauses of one who floods.
+const BURST: usize = 8;
+
 fn number(result: Result<(), ControlError>) -> Option<i32> {
     result.err().and_then(|error| error.raw_os_error())
 }
@@ -104,8 +107,12 @@ pub(crate) fn under_traffic(port: u16, change: impl FnOnce()) {
                 let socket = UdpSocket::bind((V4, 0)).unwrap();
                 let find = Request { total: 300, ..Request::of(Kind::FindNode) }.bytes();
                 while !is_done.load(Ordering::Relaxed) {
-                    // Refused where nobody listens at the moment.
-                    let _ = socket.send_to(&find, (V4, port));
+                    for _ in 0..BURST {
+                        // Refused where nobody listens at the moment.
+                        let _ = socket.send_to(&find, (V4, port));
+                    }
+                    // What is freed waits for its grace period, and must not come without end.
+                    thread::sleep(Duration::from_millis(1));
                 }
             });
         }
