@@ -2,8 +2,8 @@
 //!
 //! Neither the hot path nor its sleep is glommio's: each shard's datapath has a ring of its
 //! own, which this thread enters directly, and it waits for their eventfds by itself. On
-//! glommio's way to sleep and back lie 30,000 instructions, more than the whole rest of a
-//! datagram's way.
+//! glommio's way to sleep and back lie 50,000 instructions, more than the whole rest of a
+//! datagram's way (bench/RESULTS.md).
 //!
 //! Two habits of glommio 0.9 are heeded here. It may park for ever if it is preempted
 //! before it ran anything, so that its preemption timer is long and its one lasting task never
