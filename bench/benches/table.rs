@@ -90,7 +90,8 @@ fn update(criterion: &mut Criterion) {
         table.sighted(id, &place(*number), NOW)
     });
     let mut wide = wide(1_000_000);
-    let known: Vec<_> = wide.iter().step_by(250).map(|entry| (entry.id, entry.endpoint)).collect();
+    let known: Vec<_> =
+        wide.iter().step_by(250).map(|entry| (entry.contact.id, entry.contact.endpoint)).collect();
     let mut contacts = Cycle::new(&known);
     row(&mut group, "wide_answered_1000000", || {
         let (id, endpoint) = contacts.next();

@@ -1,22 +1,28 @@
 //! The answer to "which contacts are closest".
 
 use kdht_wire::{Contact, Endpoint, Id};
+use zerocopy::byteorder::little_endian::U16;
 
 use crate::bucket::MEMBERS_MAX;
 
 /// What others can be told of.
 pub(crate) trait Told {
     fn id(&self) -> &Id;
-    fn endpoint(&self) -> &Endpoint;
+    /// Lays it out as others are told it.
+    fn tell(&self, place: &mut Contact);
 }
 
 impl Told for Contact {
+    #[inline(always)]
     fn id(&self) -> &Id {
         &self.id
     }
 
-    fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+    #[inline(always)]
+    fn tell(&self, place: &mut Contact) {
+        *place = *self;
+        // Whatever it was told with.
+        place.flags = U16::ZERO;
     }
 }
 
@@ -45,12 +51,9 @@ impl Closest {
     }
 
     /// Adds a contact behind the others, unless 20 are there.
-    pub(crate) fn push(&mut self, id: &Id, endpoint: &Endpoint) {
+    pub(crate) fn push(&mut self, contact: &impl Told) {
         if let Some(place) = self.contacts.get_mut(self.len) {
-            // Part by part, as both sides hold them: put together apart and then copied, they
-            // would be read in other pieces than they were written in, which waits for the writes.
-            place.id = *id;
-            place.endpoint = *endpoint;
+            contact.tell(place);
             self.len += 1;
         }
     }
@@ -85,7 +88,7 @@ impl Closest {
                 (None, Some(_)) => &mut right,
                 (Some(_), _) => &mut left,
             };
-            out.push(&next[0].id, &next[0].endpoint);
+            out.push(&next[0]);
             *next = &next[1..];
         }
         out
@@ -93,7 +96,10 @@ impl Closest {
 }
 
 impl Hear for Closest {
+    #[inline(always)]
     fn hear<'c, C: Told + 'c>(&mut self, contacts: impl Iterator<Item = &'c C>) {
-        contacts.for_each(|contact| self.push(contact.id(), contact.endpoint()));
+        for contact in contacts {
+            self.push(contact);
+        }
     }
 }

@@ -149,7 +149,7 @@ impl Contacts {
             }
             Self::Wide(table) => {
                 let entry = table.wide.get(&contact.id);
-                let entry = entry.filter(|entry| entry.endpoint == contact.endpoint);
+                let entry = entry.filter(|entry| entry.contact.endpoint == contact.endpoint);
                 entry.map(|entry| peer_of(entry).liveness())
             }
         }
@@ -285,7 +285,8 @@ impl Contacts {
 }
 
 fn peer_of(entry: &Entry) -> Peer {
-    let mut peer = Peer::new(entry.id, entry.endpoint, Nanos(0));
-    (peer.seen_s, peer.failures, peer.verified) = (entry.seen_s, entry.failures, true);
+    let mut peer = Peer::new(entry.contact.id, entry.contact.endpoint, Nanos(0));
+    (peer.seen_s, peer.failures, peer.verified) =
+        (entry.seen_s(), u8::from(!entry.is_good()), true);
     peer
 }

@@ -3,7 +3,7 @@
 use kdht_wire::Id;
 
 pub(crate) use crate::planes::FEW_MAX;
-use crate::planes::Unsorted;
+use crate::planes::{Planes, Unsorted};
 
 /// At most 64 contacts that share their first bits, numbered as they are added.
 #[derive(Debug)]
@@ -91,8 +91,10 @@ impl Few {
     /// The `k` nearest to `target` of those that are wanted, or all if they are no more: a bit
     /// for each, the lowest for the first. Where 64 bits do not tell which of two is nearer,
     /// `id_of` does, by their numbers.
+    #[inline(always)]
     pub(crate) fn nearest<'a>(
         &self,
+        planes: impl Planes,
         target: &Id,
         k: usize,
         id_of: impl Fn(usize) -> &'a Id,
@@ -101,7 +103,9 @@ impl Few {
         match k {
             _ if self.wanted() <= k => among,
             0 => 0,
-            _ => self.all.nearest(among, k).unwrap_or_else(|| sorted(among, target, k, id_of)),
+            _ => planes
+                .nearest(&self.all, among, k)
+                .unwrap_or_else(|| sorted(among, target, k, id_of)),
         }
     }
 }
@@ -119,18 +123,23 @@ fn sorted<'a>(among: u64, target: &Id, k: usize, id_of: impl Fn(usize) -> &'a Id
 }
 
 /// The numbers whose bits are set, in their order.
+#[inline(always)]
 pub(crate) fn numbers_of(mut bits: u64) -> impl Iterator<Item = usize> {
-    core::iter::from_fn(move || {
-        let number = bits.trailing_zeros() as usize;
-        let is_some = bits != 0;
-        bits &= bits.wrapping_sub(1);
-        is_some.then_some(number)
-    })
+    core::iter::from_fn(
+        #[inline(always)]
+        move || {
+            let number = bits.trailing_zeros() as usize;
+            let is_some = bits != 0;
+            bits &= bits.wrapping_sub(1);
+            is_some.then_some(number)
+        },
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::planes::Best;
     use crate::rng::Rng;
 
     #[test]
@@ -185,7 +194,7 @@ mod tests {
                     assert_eq!(few.wanted(), sorted.len());
                     sorted.sort_by_key(|id| id.distance(&target));
                     for k in [0, 1, 8, 20, 64] {
-                        let picked = numbers_of(few.nearest(&target, k, id_of));
+                        let picked = numbers_of(few.nearest(Best, &target, k, id_of));
                         let mut got: Vec<Id> = picked.map(|number| ids[number].0).collect();
                         got.sort_by_key(|id| id.distance(&target));
                         let nearest = &sorted[..k.min(sorted.len())];

@@ -195,7 +195,7 @@ impl Node {
         let mut unreachable = 0;
         for contact in contacts.iter().filter(usable).take(MEMBERS_MAX) {
             if contact.endpoint.is_reachable() {
-                known.push(&contact.id, &contact.endpoint);
+                known.push(contact);
             } else {
                 unreachable += 1;
             }

@@ -1,8 +1,5 @@
 //! Which of a few contacts are nearest, found bit by bit of their distances.
 
-#[cfg(all(feature = "simd", target_arch = "x86_64"))]
-use pulp::Simd;
-
 /// Most contacts at a time: a bit of a word for each.
 pub(crate) const FEW_MAX: usize = 64;
 /// Bits of a distance that are looked at.
@@ -21,28 +18,47 @@ pub(crate) struct Unsorted {
     pub(crate) shared: u32,
 }
 
-impl Unsorted {
+/// What can be done on any processor, and faster with what some have.
+pub(crate) trait Task {
+    type Output;
+
+    /// Does it. To be inlined, and all that it calls and that takes time: only then does it use
+    /// what the processor has.
+    fn run(self, planes: impl Planes) -> Self::Output;
+}
+
+/// Does `task` with what the processor turns out to have.
+#[inline(always)]
+pub(crate) fn run<T: Task>(task: T) -> T::Output {
+    #[cfg(all(feature = "simd", target_arch = "x86_64"))]
+    if let Some(avx2) = pulp::x86::V3::try_new() {
+        return avx2.vectorize(vectors::With { avx2, task });
+    }
+    task.run(Plain)
+}
+
+/// A way to pick the nearest.
+pub(crate) trait Planes: Copy {
     /// Of the contacts `among` (a bit for each, the lowest for the first; more than `k`) the
     /// `k` nearest, by the first 16 bits of the distance that are not shared. Nothing if these
     /// do not tell.
     ///
-    /// Cost: a step for each bit until they are found. With the vectors that the processor
-    /// turns out to have, a step takes that bit of all contacts at once.
-    pub(crate) fn nearest(&self, among: u64, k: usize) -> Option<u64> {
-        #[cfg(all(feature = "simd", target_arch = "x86_64"))]
-        if let Some(avx2) = pulp::x86::V3::try_new() {
-            return Simd::vectorize(avx2, vectors::Nearest { avx2, of: self, among, k });
-        }
-        self.plain_nearest(among, k)
-    }
+    /// Cost: a step for each bit until they are found. With vectors, a step takes that bit of
+    /// all contacts at once.
+    fn nearest(self, of: &Unsorted, among: u64, k: usize) -> Option<u64>;
+}
 
-    /// As [`Unsorted::nearest`], on any processor.
-    fn plain_nearest(&self, among: u64, k: usize) -> Option<u64> {
-        let shared = self.shared();
+/// On any processor.
+#[derive(Clone, Copy)]
+struct Plain;
+
+impl Planes for Plain {
+    fn nearest(self, of: &Unsorted, among: u64, k: usize) -> Option<u64> {
+        let shared = of.shared();
         let mut keys = [0; FEW_MAX];
-        let keys = &mut keys[..self.len.min(FEW_MAX)];
-        for (key, prefix) in keys.iter_mut().zip(&self.prefixes) {
-            *key = self.key(*prefix, shared);
+        let keys = &mut keys[..of.len.min(FEW_MAX)];
+        for (key, prefix) in keys.iter_mut().zip(&of.prefixes) {
+            *key = of.key(*prefix, shared);
         }
         let mut bit = KEY_BITS;
         pick(among, k, || {
@@ -51,7 +67,35 @@ impl Unsorted {
             bits.zip(0..).fold(0, |far, (is_far, number)| far | is_far << number)
         })
     }
+}
 
+/// Whatever the processor turns out to have, asked for at each picking.
+#[derive(Clone, Copy)]
+pub(crate) struct Best;
+
+impl Planes for Best {
+    fn nearest(self, of: &Unsorted, among: u64, k: usize) -> Option<u64> {
+        run(Nearest { of, among, k })
+    }
+}
+
+/// The picking itself as a task.
+struct Nearest<'a> {
+    of: &'a Unsorted,
+    among: u64,
+    k: usize,
+}
+
+impl Task for Nearest<'_> {
+    type Output = Option<u64>;
+
+    #[inline(always)]
+    fn run(self, planes: impl Planes) -> Option<u64> {
+        planes.nearest(self.of, self.among, self.k)
+    }
+}
+
+impl Unsorted {
     /// Bits that all share: a few may share more than they were chosen by.
     #[inline(always)]
     fn shared(&self) -> u32 {
@@ -96,25 +140,30 @@ mod vectors {
     use pulp::x86::V3;
     use pulp::{NullaryFnOnce, bytemuck, cast, i16x16};
 
-    use super::{FEW_MAX, Unsorted, pick};
+    use super::{FEW_MAX, Planes, Task, Unsorted, pick};
 
     /// Keys that are made at a time.
     const GROUP: usize = 8;
 
-    /// [`Unsorted::nearest`] with vectors of 16 keys.
-    pub(super) struct Nearest<'a> {
+    /// A task on a processor that has them.
+    pub(super) struct With<T> {
         pub(super) avx2: V3,
-        pub(super) of: &'a Unsorted,
-        pub(super) among: u64,
-        pub(super) k: usize,
+        pub(super) task: T,
     }
 
-    impl NullaryFnOnce for Nearest<'_> {
-        type Output = Option<u64>;
+    impl<T: Task> NullaryFnOnce for With<T> {
+        type Output = T::Output;
 
         #[inline(always)]
-        fn call(self) -> Option<u64> {
-            let Self { avx2, of, among, k } = self;
+        fn call(self) -> T::Output {
+            self.task.run(self.avx2)
+        }
+    }
+
+    /// Vectors of 16 keys.
+    impl Planes for V3 {
+        #[inline(always)]
+        fn nearest(self, of: &Unsorted, among: u64, k: usize) -> Option<u64> {
             let shared = of.shared();
             let mut keys = [0; FEW_MAX];
             let groups = of.prefixes.as_chunks::<GROUP>().0.iter();
@@ -130,11 +179,11 @@ mod vectors {
             }
             let mut keys: [i16x16; 4] = bytemuck::cast(keys);
             if of.len <= FEW_MAX / 2 {
-                pick(among, k, || u64::from(signs(avx2, &mut keys[..2])))
+                pick(among, k, || u64::from(signs(self, &mut keys[..2])))
             } else {
                 pick(among, k, || {
                     let (lower, upper) = keys.split_at_mut(2);
-                    u64::from(signs(avx2, upper)) << 32 | u64::from(signs(avx2, lower))
+                    u64::from(signs(self, upper)) << 32 | u64::from(signs(self, lower))
                 })
             }
         }
@@ -180,8 +229,10 @@ mod tests {
                     let is_told = bits(&near[k - 1]) < bits(&far[0]);
                     let nearest = near.iter().fold(0, |picked, at| picked | 1 << at);
                     let expected = is_told.then_some(nearest);
-                    assert_eq!(unsorted.nearest(among, k), expected, "seed {seed}, {k} of {len}");
-                    assert_eq!(unsorted.plain_nearest(among, k), expected, "seed {seed}, plain");
+                    let picked = Best.nearest(&unsorted, among, k);
+                    assert_eq!(picked, expected, "seed {seed}, {k} of {len}");
+                    let picked = Plain.nearest(&unsorted, among, k);
+                    assert_eq!(picked, expected, "seed {seed}, plain");
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use alloc::vec;
 
-use kdht_wire::{Fault, Head, Id, Kind, Record, ReplyBody};
+use kdht_wire::{Contact, Fault, Head, Id, Kind, Record, ReplyBody};
 use zerocopy::byteorder::little_endian::U16;
 
 use crate::closest::Hear;
@@ -89,7 +89,7 @@ impl Node {
                 let mut closest = crate::closest::Closest::empty();
                 let others = operation.lookup.closest().filter(|c| c.id != asker.id);
                 for candidate in others {
-                    closest.push(&candidate.id, &candidate.endpoint);
+                    closest.push(&Contact::new(candidate.id, candidate.endpoint));
                 }
                 let tell_total = kind == Kind::FindNode;
                 self.reply(now, &asked, kind, out, |emit, observed| {

@@ -192,7 +192,7 @@ impl Replica {
             let (first, last) = (&self.contacts[start], &self.contacts[end - 1]);
             if start + 1 == end {
                 if wanted(start) {
-                    out.push(&first.id, &first.endpoint);
+                    out.push(first);
                 }
                 continue;
             }

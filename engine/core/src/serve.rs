@@ -535,16 +535,13 @@ pub(crate) struct Telling<'a> {
 }
 
 impl Hear for Telling<'_> {
-    #[inline]
+    #[inline(always)]
     fn hear<'c, C: Told + 'c>(&mut self, contacts: impl Iterator<Item = &'c C>) {
         // Counted apart: in `self` it might be what is written to.
         let mut known = self.known;
         for contact in contacts {
             if let Some(place) = self.places.get_mut(known) {
-                // Part by part: put together apart first, they would be written twice.
-                place.id = *contact.id();
-                place.endpoint = *contact.endpoint();
-                place.flags = U16::ZERO;
+                contact.tell(place);
             }
             known += 1;
         }

@@ -23,7 +23,6 @@ mod walk;
 
 use kdht_wire::{Contact, Endpoint, Id};
 
-use crate::contact::DISPLACE_FAILURES;
 use crate::table::FRESH_S;
 use crate::time::Nanos;
 
@@ -105,7 +104,7 @@ impl Wide {
             return Change::Added(Contact::new(*id, *endpoint));
         };
         let entry = self.directory.at(place);
-        if entry.endpoint != *endpoint {
+        if entry.contact.endpoint != *endpoint {
             return Change::None;
         }
         let was_good = entry.is_good();
@@ -127,16 +126,16 @@ impl Wide {
             return if has_room { Sighting::Probe(newcomer) } else { Sighting::Rest };
         };
         let entry = self.directory.at(place);
-        let known = entry.contact();
+        let known = entry.contact;
         if !entry.is_good() {
             let may_probe = entry.is_suspect(now);
             return if may_probe { Sighting::Probe(known) } else { Sighting::Rest };
         }
-        let is_silent = now.seconds().saturating_sub(entry.seen_s) > FRESH_S;
+        let is_silent = now.seconds().saturating_sub(entry.seen_s()) > FRESH_S;
         match (known.endpoint == *endpoint, is_silent) {
             (true, false) => Sighting::Fresh,
             (true, true) => {
-                self.directory.update(place, |entry| entry.seen_s = now.seconds());
+                self.directory.update(place, |entry| entry.sighted(now));
                 Sighting::Seen
             }
             (false, true) => Sighting::Probe(known),
@@ -152,10 +151,10 @@ impl Wide {
     pub fn failed(&mut self, id: &Id, endpoint: &Endpoint, sent: Nanos, now: Nanos) -> Change {
         let Some(place) = self.find(id) else { return Change::None };
         let entry = self.directory.at(place);
-        if entry.endpoint != *endpoint || sent.tenths() < entry.counts_from_ds {
+        if entry.contact.endpoint != *endpoint || sent.tenths() < entry.counts_from_ds {
             return Change::None;
         }
-        if entry.failures.saturating_add(1) >= DISPLACE_FAILURES {
+        if !entry.is_good() {
             self.directory.remove(place);
             // It was taken from the good ones at its first failure.
             return Change::None;
@@ -184,7 +183,7 @@ impl Wide {
         let lowest = blend(&prefix, &Id::ZERO, bits);
         self.directory
             .from(&lowest)
-            .take_while(move |entry| entry.id.shared_prefix(&lowest) >= bits)
+            .take_while(move |entry| entry.contact.id.shared_prefix(&lowest) >= bits)
     }
 
     /// How many contacts [`Wide::range`] has, counted up to `max`. O(log contacts + max).

@@ -9,6 +9,7 @@ use kdht_wire::Id;
 
 use crate::closest::{Hear, Told};
 use crate::few::{FEW_MAX, Few, numbers_of};
+use crate::planes::{self, Planes, Task};
 
 /// Most windows for one answer.
 const FILLS_MAX: usize = 64;
@@ -68,6 +69,7 @@ pub(crate) trait Runs {
 ///
 /// Cost: O(k + log contacts) where ids are as hashes or k-buckets have them. With ids chosen
 /// to be in the way at most 64 windows are tried.
+#[inline(always)]
 pub(crate) fn closest_of<R: Runs>(
     runs: &R,
     target: &Id,
@@ -76,48 +78,69 @@ pub(crate) fn closest_of<R: Runs>(
     wanted: impl Fn(&R::Mark) -> bool,
     to: &mut impl Hear,
 ) -> Result<(), usize> {
-    let mut left = k;
-    let Some(mut at) = runs.locate(target).filter(|_| k > 0) else { return Ok(()) };
-    let mut window = Window::new(target);
-    let mut aim = *target;
-    // Only ids that share so many bits with the aim are still to be read.
-    let mut least = 0;
-    let mut shared = shared_around(runs.run(at).prefixes, aim.prefix(), left);
-    let mut too_many = None;
-    for _ in 0..FILLS_MAX {
-        if !window.fill(runs, at, &aim, shared, &wanted) {
-            too_many = Some(shared);
-            shared += 1;
-            if shared == u64::BITS {
-                break;
+    planes::run(Search { runs, target, but, k, wanted, to })
+}
+
+/// What [`closest_of`] was asked.
+struct Search<'a, R, W, H> {
+    runs: &'a R,
+    target: &'a Id,
+    but: &'a Id,
+    k: usize,
+    wanted: W,
+    to: &'a mut H,
+}
+
+impl<R: Runs, W: Fn(&R::Mark) -> bool, H: Hear> Task for Search<'_, R, W, H> {
+    type Output = Result<(), usize>;
+
+    #[inline(always)]
+    fn run(self, planes: impl Planes) -> Result<(), usize> {
+        let Self { runs, target, but, k, wanted, to } = self;
+        let mut left = k;
+        let Some(mut at) = runs.locate(target).filter(|_| k > 0) else { return Ok(()) };
+        let mut window = Window::new(target);
+        let mut aim = *target;
+        // Only ids that share so many bits with the aim are still to be read.
+        let mut least = 0;
+        let mut shared = shared_around(runs.run(at).prefixes, aim.prefix(), left);
+        let mut too_many = None;
+        for _ in 0..FILLS_MAX {
+            if !window.fill(runs, at, &aim, shared, &wanted) {
+                too_many = Some(shared);
+                shared += 1;
+                if shared == u64::BITS {
+                    break;
+                }
+                continue;
             }
-            continue;
+            if (but.prefix() ^ aim.prefix()).leading_zeros() >= shared {
+                window.strike(but);
+            }
+            if window.few.wanted() >= left || shared == least {
+                left -= window.tell(planes, &aim, left, to);
+                // Of those beyond `least` others have been told, unless they are all.
+                return if left == 0 || least == 0 { Ok(()) } else { Err(k - left) };
+            }
+            if too_many.is_none_or(|too_many| too_many + 1 < shared) {
+                shared -= 1;
+                continue;
+            }
+            left -= window.tell(planes, &aim, left, to);
+            let Ok(bit) = u8::try_from(shared - 1) else { break };
+            aim = aim.with_bit(bit, !aim.bit(bit));
+            (least, too_many) = (shared, None);
+            let Some(next) = runs.locate(&aim).filter(|_| left > 0) else { break };
+            at = next;
+            shared = shared_around(runs.run(at).prefixes, aim.prefix(), left).max(least);
         }
-        if (but.prefix() ^ aim.prefix()).leading_zeros() >= shared {
-            window.strike(but);
-        }
-        if window.few.wanted() >= left || shared == least {
-            left -= window.tell(&aim, left, to);
-            // Of those beyond `least` others have been told, unless they are all.
-            return if left == 0 || least == 0 { Ok(()) } else { Err(k - left) };
-        }
-        if too_many.is_none_or(|too_many| too_many + 1 < shared) {
-            shared -= 1;
-            continue;
-        }
-        left -= window.tell(&aim, left, to);
-        let Ok(bit) = u8::try_from(shared - 1) else { break };
-        aim = aim.with_bit(bit, !aim.bit(bit));
-        (least, too_many) = (shared, None);
-        let Some(next) = runs.locate(&aim).filter(|_| left > 0) else { break };
-        at = next;
-        shared = shared_around(runs.run(at).prefixes, aim.prefix(), left).max(least);
+        if left == 0 { Ok(()) } else { Err(k - left) }
     }
-    if left == 0 { Ok(()) } else { Err(k - left) }
 }
 
 /// How many bits at least `need` of the ids with these `prefixes` share with `aim`, or about as
 /// many: of few ids it is guessed from how dense they are, since others lie beyond them.
+#[inline(always)]
 fn shared_around(prefixes: &[u64], aim: u64, need: usize) -> u32 {
     if prefixes.len() > FEW_MAX {
         let place = prefixes.partition_point(|prefix| *prefix < aim);
@@ -144,12 +167,14 @@ struct Window<'a, T> {
 }
 
 impl<'a, T: Told> Window<'a, T> {
+    #[inline(always)]
     fn new(target: &Id) -> Self {
         Self { runs: [&[]; RUNS_MAX], starts: NO_STARTS, count: 0, few: Few::new(target, 0) }
     }
 
     /// Takes in the contacts that share `shared` bits (at most 63) with `target`. Whether
     /// there was room.
+    #[inline(always)]
     fn fill<R: Runs<Contact = T>>(
         &mut self,
         runs: &'a R,
@@ -192,6 +217,7 @@ impl<'a, T: Told> Window<'a, T> {
         true
     }
 
+    #[inline(always)]
     fn add<M>(
         &mut self,
         run: &Run<'a, T, M>,
@@ -221,10 +247,11 @@ impl<'a, T: Told> Window<'a, T> {
 
     /// Tells the `k` nearest to `aim` of those that are wanted, or all if they are fewer.
     /// How many they are.
-    fn tell(&self, aim: &Id, k: usize, to: &mut impl Hear) -> usize {
+    #[inline(always)]
+    fn tell(&self, planes: impl Planes, aim: &Id, k: usize, to: &mut impl Hear) -> usize {
         let Self { runs, starts, few, .. } = self;
         let id_of = |number| contact(runs, starts, number).map_or(&Id::ZERO, Told::id);
-        let nearest = few.nearest(aim, k, id_of);
+        let nearest = few.nearest(planes, aim, k, id_of);
         for (contacts, start) in runs.iter().zip(starts).take(self.count) {
             // The bits of the next runs are behind its last contact.
             let own = nearest.checked_shr(u32::try_from(*start).unwrap_or(0)).unwrap_or(0);
@@ -247,7 +274,7 @@ fn contact<'a, T>(
 
 #[cfg(test)]
 mod tests {
-    use kdht_wire::Endpoint;
+    use kdht_wire::{Contact, Endpoint};
 
     use super::*;
     use crate::rng::Rng;
@@ -262,8 +289,8 @@ mod tests {
             &self.id
         }
 
-        fn endpoint(&self) -> &Endpoint {
-            &Endpoint::NONE
+        fn tell(&self, place: &mut Contact) {
+            *place = Contact::new(self.id, Endpoint::NONE);
         }
     }
 

@@ -70,7 +70,7 @@ impl Sharding {
         }
         let Some(division) = &self.divisions[family] else { return true };
         if division.cells.is_shared(&id) {
-            let known = wide.get(&id).map(|entry| entry.contact());
+            let known = wide.get(&id).map(|entry| entry.contact);
             let note = match (added, known) {
                 (Some(contact), _) => Some(Note::Standing(contact, Liveness::Good)),
                 (None, known) => known.map(Note::Gone),
@@ -134,7 +134,7 @@ impl Sharding {
         let mut prefix = Id::ZERO;
         prefix.0[0] = cell;
         for entry in wide.range(prefix, 8).filter(|entry| entry.is_good()) {
-            self.note(Addressee::Others, Note::Standing(entry.contact(), Liveness::Good));
+            self.note(Addressee::Others, Note::Standing(entry.contact, Liveness::Good));
         }
     }
 
@@ -151,8 +151,9 @@ impl Sharding {
                 note(Note::Cell { is_v4, cell, is_private: cells.is_private(cell) });
             }
         }
-        let shared = wide.iter().filter(|entry| entry.is_good() && cells.is_shared(&entry.id));
-        shared.for_each(|entry| note(Note::Standing(entry.contact(), Liveness::Good)));
+        let shared =
+            wide.iter().filter(|entry| entry.is_good() && cells.is_shared(&entry.contact.id));
+        shared.for_each(|entry| note(Note::Standing(entry.contact, Liveness::Good)));
     }
 
     /// A cell, or what is known of the own one, changed: forgets what is known here no more.

@@ -7,6 +7,7 @@ use crate::bucket::{Bucket, MEMBERS_MAX};
 use crate::closest::{Closest, Hear};
 use crate::contact::Peer;
 use crate::few::{Few, numbers_of};
+use crate::planes::Best;
 
 impl Table {
     pub(super) fn nearest(&self, target: &Id, k: usize, wanted: impl Fn(&Peer) -> bool) -> Closest {
@@ -36,7 +37,7 @@ impl Table {
             }
             let member = |number: usize| members.get(number).and_then(|place| self.at(*place));
             let id_of = |number| member(number).map_or(&Id::ZERO, |peer| &peer.id);
-            let nearest = few.nearest(target, left, id_of);
+            let nearest = few.nearest(Best, target, left, id_of);
             to.hear(numbers_of(nearest).filter_map(member));
             left -= few.wanted().min(left);
             left > 0

@@ -22,15 +22,11 @@ const CHUNK_STEP: usize = 4;
 /// One contact of a wide table: 48 bytes. Each answered a request of ours once.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
-    /// Its id.
-    pub id: Id,
-    /// Where it answers.
-    pub endpoint: Endpoint,
-    /// Failures since the last answer.
-    pub failures: u8,
-    /// When it was last heard from, in seconds of monotonic time. Sightings move it in
-    /// steps of [`FRESH_S`](crate::FRESH_S), so that most of them write nothing.
-    pub seen_s: u32,
+    /// What others are told of it, as they are told it.
+    pub contact: Contact,
+    /// When it was last heard from, in seconds of monotonic time (31 bits: 68 years), and
+    /// in the highest bit whether it failed since its last answer.
+    seen: u32,
     /// What was sent before this says nothing if it fails, in tenths of a second: the last
     /// answer, or of a failing contact the end of its pause.
     pub(super) counts_from_ds: u32,
@@ -38,22 +34,31 @@ pub struct Entry {
 
 const _: () = assert!(size_of::<Entry>() == 48);
 
+/// The highest bit of [`Entry::seen`].
+const FAILED: u32 = 1 << 31;
+
 impl Entry {
     pub(super) fn new(id: Id, endpoint: Endpoint, now: Nanos) -> Self {
-        let (seen_s, counts_from_ds) = (now.seconds(), now.tenths());
-        Self { id, endpoint, failures: 0, seen_s, counts_from_ds }
+        let (seen, counts_from_ds) = (now.seconds().min(!FAILED), now.tenths());
+        Self { contact: Contact::new(id, endpoint), seen, counts_from_ds }
     }
 
     /// Whether others may be told of it.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        self.failures == 0
+        self.seen & FAILED == 0
     }
 
-    /// The entry that others are told.
+    /// When it was last heard from, in seconds of monotonic time. Sightings move it in
+    /// steps of [`FRESH_S`](crate::FRESH_S), so that most of them write nothing.
     #[must_use]
-    pub fn contact(&self) -> Contact {
-        Contact::new(self.id, self.endpoint)
+    pub fn seen_s(&self) -> u32 {
+        self.seen & !FAILED
+    }
+
+    /// It was heard from, though not in answer to a request of ours.
+    pub(super) fn sighted(&mut self, now: Nanos) {
+        self.seen = self.seen & FAILED | now.seconds().min(!FAILED);
     }
 
     /// Whether it failed and its pause is over: to be asked again.
@@ -62,24 +67,26 @@ impl Entry {
     }
 
     pub(super) fn answered(&mut self, now: Nanos) {
-        *self = Self::new(self.id, self.endpoint, now);
+        *self = Self::new(self.contact.id, self.contact.endpoint, now);
     }
 
     /// It left a request unanswered. The tenth of a second that has begun is not counted,
     /// so that the pause is never shorter than [`BACKOFF_S`].
     pub(super) fn failed(&mut self, now: Nanos) {
-        self.failures = self.failures.saturating_add(1);
+        self.seen |= FAILED;
         self.counts_from_ds = now.tenths().saturating_add(BACKOFF_S * 10 + 1);
     }
 }
 
 impl Told for Entry {
+    #[inline(always)]
     fn id(&self) -> &Id {
-        &self.id
+        &self.contact.id
     }
 
-    fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+    #[inline(always)]
+    fn tell(&self, place: &mut Contact) {
+        *place = self.contact;
     }
 }
 
@@ -102,7 +109,7 @@ impl Chunk {
 
     pub(super) fn insert(&mut self, at: usize, entry: Entry) {
         self.failing += usize::from(!entry.is_good());
-        insert_in_steps(&mut self.prefixes, at, entry.id.prefix(), CHUNK_STEP);
+        insert_in_steps(&mut self.prefixes, at, entry.contact.id.prefix(), CHUNK_STEP);
         insert_in_steps(&mut self.entries, at, entry, CHUNK_STEP);
     }
 
@@ -130,7 +137,7 @@ impl Part for Chunk {
 
     fn first(&self) -> &Id {
         // A chunk without contacts is taken out at once.
-        self.entries.first().map_or(&Id::ZERO, |entry| &entry.id)
+        self.entries.first().map_or(&Id::ZERO, |entry| &entry.contact.id)
     }
 
     fn len(&self) -> usize {

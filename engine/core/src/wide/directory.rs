@@ -71,8 +71,8 @@ impl Directory {
         if self.pages.len() == 0 {
             self.pages.insert(0, Row::of(Chunk::of(entry)));
         } else {
-            let (Ok(place) | Err(place)) = self.seek(&entry.id);
-            let place = self.make_room(place, &entry.id);
+            let (Ok(place) | Err(place)) = self.seek(&entry.contact.id);
+            let place = self.make_room(place, &entry.contact.id);
             let page = &mut self.pages.parts[place.page];
             page.parts[place.chunk].insert(place.index, entry);
             self.restart(place);

@@ -16,6 +16,7 @@ use super::walk::Walk;
 use crate::bucket::MEMBERS_MAX;
 use crate::closest::{Closest, Hear};
 use crate::few::{FEW_MAX, Few, numbers_of};
+use crate::planes::Best;
 use crate::window::closest_of;
 
 const HIGHEST: Id = Id([0xff; 20]);
@@ -92,7 +93,7 @@ impl Wide {
         let (Ok(place) | Err(place)) = self.directory.seek(&aim.id);
         let mut below = self.directory.backward(place);
         let mut above = self.directory.forward(place);
-        let depth_of = |entry: &Entry| aim.id.shared_prefix(&entry.id);
+        let depth_of = |entry: &Entry| aim.id.shared_prefix(&entry.contact.id);
         let mut depth_below = below.peek().map(depth_of);
         let mut depth_above = above.peek().map(depth_of);
         while search.out.as_slice().len() < search.k {
@@ -122,10 +123,10 @@ impl Wide {
         let inside = aim.with_bit(depth, !aim.bit(depth));
         let lowest = blend(&inside, &Id::ZERO, depth + 1);
         let highest = blend(&inside, &HIGHEST, depth + 1);
-        let first = self.directory.from(&lowest).peek()?.id;
+        let first = self.directory.from(&lowest).peek()?.contact.id;
         let last = match self.directory.seek(&highest) {
             Ok(_) => highest,
-            Err(place) => self.directory.backward(place).peek()?.id,
+            Err(place) => self.directory.backward(place).peek()?.contact.id,
         };
         // Their common prefix is longer than `depth`, and orders none of them.
         let common = first.shared_prefix(&last);
@@ -141,14 +142,15 @@ impl<'a> Search<'a> {
         self.few.restart(aim, u32::from(depth) + 1);
         loop {
             walk.skip_failing(aim, depth);
-            let Some(entry) = walk.peek().filter(|entry| aim.shared_prefix(&entry.id) == depth)
+            let Some(entry) =
+                walk.peek().filter(|entry| aim.shared_prefix(&entry.contact.id) == depth)
             else {
                 break;
             };
             self.looked_at += 1;
-            if entry.is_good() && entry.id != *self.asker {
+            if entry.is_good() && entry.contact.id != *self.asker {
                 let number = self.few.len();
-                if !self.few.add(entry.id.prefix(), true) {
+                if !self.few.add(entry.contact.id.prefix(), true) {
                     return false;
                 }
                 self.group[number] = Some(entry);
@@ -156,11 +158,11 @@ impl<'a> Search<'a> {
             walk.step();
         }
         let group = &self.group;
-        let id_of = |number: usize| group[number].map_or(&Id::ZERO, |entry| &entry.id);
+        let id_of = |number: usize| group[number].map_or(&Id::ZERO, |entry| &entry.contact.id);
         let left = self.k - self.out.as_slice().len();
-        let nearest = numbers_of(self.few.nearest(aim, left, id_of));
+        let nearest = numbers_of(self.few.nearest(Best, aim, left, id_of));
         for entry in nearest.filter_map(|number| group[number]) {
-            self.out.push(&entry.id, &entry.endpoint);
+            self.out.push(entry);
         }
         true
     }

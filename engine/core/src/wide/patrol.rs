@@ -45,7 +45,8 @@ impl Patrol {
 
     pub(super) fn suspect(&mut self, entry: &Entry) {
         if self.suspects.len() < SUSPECTS_MAX {
-            self.suspects.push_back(Suspect { id: entry.id, after_ds: entry.counts_from_ds });
+            self.suspects
+                .push_back(Suspect { id: entry.contact.id, after_ds: entry.counts_from_ds });
         }
     }
 
@@ -85,7 +86,7 @@ impl Wide {
         while left > 0 {
             let suspect = self.patrol.next_suspect(now, |id| {
                 let entry = directory.at(directory.seek(id).ok()?);
-                entry.is_suspect(now).then(|| entry.contact())
+                entry.is_suspect(now).then(|| entry.contact)
             });
             let Some(contact) = suspect else { break };
             probe(contact);
@@ -104,17 +105,17 @@ impl Wide {
             if left == 0 || looked_at == LOOKED_AT_MAX {
                 break;
             }
-            let is_silent = now_s.saturating_sub(entry.seen_s) > silent_s;
+            let is_silent = now_s.saturating_sub(entry.seen_s()) > silent_s;
             // By then those in the queue have been named, and have answered or gone.
             let is_overlooked = !entry.is_good()
                 && entry.counts_from_ds.saturating_add(ROUND_S_MIN * 10) <= now.tenths();
             if is_overlooked || entry.is_good() && is_silent {
-                probe(entry.contact());
+                probe(entry.contact);
                 left -= 1;
             }
             walk.step();
             looked_at += 1;
         }
-        self.patrol.cursor = walk.peek().map_or(Id::ZERO, |entry| entry.id);
+        self.patrol.cursor = walk.peek().map_or(Id::ZERO, |entry| entry.contact.id);
     }
 }

@@ -50,6 +50,7 @@ impl<T: Part> Row<T> {
 
     /// Which part `id` belongs to: the last that begins at or before it, else the first.
     /// O(log parts).
+    #[inline(always)]
     pub(super) fn find(&self, id: &Id) -> usize {
         if self.starts.len() <= 1 {
             return 0;

@@ -70,7 +70,7 @@ fn filled(rng: &mut Rng, shape: Shape, centre: &Id, draws: usize) -> Wide {
 
 /// `id` leaves unanswered what was sent to it just now.
 fn fail(wide: &mut Wide, id: &Id, now: Nanos) -> Change {
-    let endpoint = wide.get(id).unwrap().endpoint;
+    let endpoint = wide.get(id).unwrap().contact.endpoint;
     wide.failed(id, &endpoint, now, now)
 }
 
@@ -100,13 +100,16 @@ fn check(wide: &Wide, context: &str) {
             let entries = &chunk.entries;
             assert!((1..=CHUNK_MAX).contains(&entries.len()), "{context}: {}", entries.len());
             assert!(entries.capacity() - entries.len() < 8, "{context}: unused memory");
-            let first = u64::from_be_bytes(entries[0].id.0[..8].try_into().unwrap());
+            let first = u64::from_be_bytes(entries[0].contact.id.0[..8].try_into().unwrap());
             assert_eq!(*start, first, "{context}: where a chunk begins");
             for entry in entries {
-                assert!(last < entry.id && entry.id != wide.own, "{context}: order");
-                last = entry.id;
+                assert!(
+                    last < entry.contact.id && entry.contact.id != wide.own,
+                    "{context}: order"
+                );
+                last = entry.contact.id;
             }
-            let failing_here = entries.iter().filter(|entry| entry.failures > 0).count();
+            let failing_here = entries.iter().filter(|entry| !entry.is_good()).count();
             assert_eq!(chunk.failing, failing_here, "{context}");
             failing += failing_here;
             len += entries.len();
@@ -216,7 +219,8 @@ fn any_sequence_of_calls_leaves_what_a_map_would_hold() {
             check(&wide, &context);
             assert_eq!(wide.len(), model.known.len(), "{context}");
         }
-        let held = wide.iter().map(|entry| (entry.id, (entry.endpoint, entry.is_good())));
+        let held =
+            wide.iter().map(|entry| (entry.contact.id, (entry.contact.endpoint, entry.is_good())));
         let expected = model.known.iter().map(|(id, k)| (*id, (k.endpoint, k.failed.is_none())));
         assert!(held.eq(expected), "seed {seed}");
         let good = model.good().map(|(id, known)| (*id, known.endpoint));
@@ -232,7 +236,7 @@ fn closest_returns_what_a_full_sort_would() {
         let centre = rng.id();
         let draws = [0, 5, 60, 300, 3_000][pick(&mut rng, 5)];
         let mut wide = filled(&mut rng, shape, &centre, draws);
-        let all: Vec<Id> = wide.iter().map(|entry| entry.id).collect();
+        let all: Vec<Id> = wide.iter().map(|entry| entry.contact.id).collect();
         // None fail, a tenth, or all of a region.
         let fails = rng.below(3);
         let region = u8::try_from(rng.below(14)).unwrap();
@@ -243,7 +247,8 @@ fn closest_returns_what_a_full_sort_would() {
             }
         }
         check(&wide, &format!("seed {seed}"));
-        let good: Vec<Id> = wide.iter().filter(|e| e.is_good()).map(|entry| entry.id).collect();
+        let good: Vec<Id> =
+            wide.iter().filter(|e| e.is_good()).map(|entry| entry.contact.id).collect();
         for _ in 0..12 {
             let target = match rng.below(3) {
                 0 if !all.is_empty() => all[pick(&mut rng, all.len())],
@@ -257,7 +262,7 @@ fn closest_returns_what_a_full_sort_would() {
             let answer = wide.closest(&target, k, &asker).sorted(&target);
             assert_eq!(ids(&answer), expected, "seed {seed}, {shape:?}, k {k}, target {target}");
             for contact in answer.as_slice() {
-                assert_eq!(wide.get(&contact.id).map(Entry::contact), Some(*contact));
+                assert_eq!(wide.get(&contact.id).map(|entry| entry.contact), Some(*contact));
             }
         }
     }
@@ -277,7 +282,7 @@ fn closest_is_exact_and_reads_little_in_a_table_of_100_000() {
         let mut rng = rng(20);
         let centre = rng.id();
         let wide = filled(&mut rng, shape, &centre, 100_000);
-        let all: Vec<Id> = wide.iter().map(|entry| entry.id).collect();
+        let all: Vec<Id> = wide.iter().map(|entry| entry.contact.id).collect();
         let (mut sum, mut most) = (0, 0);
         for round in 0..1_000 {
             let target = if round % 2 == 0 { rng.id() } else { shape.id(&mut rng, &centre) };
@@ -317,7 +322,7 @@ fn ids_that_branch_at_every_second_bit_cost_a_bounded_search_each() {
     let flipped = |id: Id, bit: u8| id.with_bit(bit, !id.bit(bit));
     let target = (1..140).step_by(2).fold(centre, flipped);
     let search = wide.search(&target, 20, &Id::ZERO);
-    let held: Vec<Id> = wide.iter().map(|entry| entry.id).collect();
+    let held: Vec<Id> = wide.iter().map(|entry| entry.contact.id).collect();
     assert_eq!(ids(&search.out), sorted(held.iter(), &target, 20, &Id::ZERO));
     println!("{} contacts read", search.looked_at);
     // 70 searches, so the worst case is met; each reads one contact more than it sorts.
@@ -329,7 +334,7 @@ fn chunks_of_failed_contacts_are_not_read() {
     let mut rng = rng(21);
     let centre = rng.id();
     let mut wide = filled(&mut rng, Shape::Uniform, &centre, 50_000);
-    let failing: Vec<Id> = wide.range(centre, 1).map(|entry| entry.id).collect();
+    let failing: Vec<Id> = wide.range(centre, 1).map(|entry| entry.contact.id).collect();
     assert!(failing.len() > 20_000);
     for id in &failing {
         fail(&mut wide, id, at(1));
@@ -337,7 +342,7 @@ fn chunks_of_failed_contacts_are_not_read() {
     for _ in 0..100 {
         let target = with_prefix(&mut rng, &centre, 1);
         let search = wide.search(&target, 20, &Id::ZERO);
-        let good = wide.iter().filter(|e| e.is_good()).map(|entry| &entry.id);
+        let good = wide.iter().filter(|e| e.is_good()).map(|entry| &entry.contact.id);
         assert_eq!(ids(&search.out), sorted(good, &target, 20, &Id::ZERO), "target {target}");
         // The chunk at the target's place, those at either end, and one for each page.
         assert!(search.looked_at < 2_000, "{} contacts read", search.looked_at);
@@ -364,7 +369,7 @@ fn a_million_contacts_fit_in_64_mib() {
         assert!(total <= MEMORY_MAX, "{shape:?}: {total} bytes");
         check(wide, &format!("{shape:?}, filled"));
         // Every fifth goes, and others come.
-        let going: Vec<Id> = wide.iter().step_by(5).map(|entry| entry.id).collect();
+        let going: Vec<Id> = wide.iter().step_by(5).map(|entry| entry.contact.id).collect();
         for id in &going {
             fail(wide, id, at(10));
             fail(wide, id, at(20));
@@ -387,7 +392,7 @@ fn a_table_that_shrinks_to_nothing_gives_its_memory_back_on_the_way() {
         let mut rng = rng(23);
         let centre = rng.id();
         let mut wide = filled(&mut rng, shape, &centre, 60_000);
-        let mut left: Vec<Id> = wide.iter().map(|entry| entry.id).collect();
+        let mut left: Vec<Id> = wide.iter().map(|entry| entry.contact.id).collect();
         while !left.is_empty() {
             // Alternately from anywhere and from one end.
             let index = if left.len().is_multiple_of(2) { pick(&mut rng, left.len()) } else { 0 };
@@ -428,13 +433,13 @@ fn a_full_table_evicts_no_live_contact_for_100_000_newcomers() {
     while wide.len() < 5_000 {
         wide.answered(&rng.id(), &place(&mut rng), at(0));
     }
-    let live: Vec<Id> = wide.iter().map(|entry| entry.id).collect();
+    let live: Vec<Id> = wide.iter().map(|entry| entry.contact.id).collect();
     for round in 0..100_000 {
         let (id, endpoint, now) = (rng.id(), place(&mut rng), at(round / 10));
         assert_eq!(wide.sighted(&id, &endpoint, now), Sighting::Rest, "there is no room");
         assert_eq!(wide.answered(&id, &endpoint, now), Change::None);
     }
-    assert!(wide.iter().map(|entry| &entry.id).eq(&live));
+    assert!(wide.iter().map(|entry| &entry.contact.id).eq(&live));
     check(&wide, "flood");
 }
 
@@ -445,7 +450,7 @@ fn only_a_contact_that_failed_and_had_its_pause_makes_room() {
     while wide.len() < 100 {
         wide.answered(&rng.id(), &place(&mut rng), at(0));
     }
-    let known: Vec<Contact> = wide.iter().map(Entry::contact).collect();
+    let known: Vec<Contact> = wide.iter().map(|entry| entry.contact).collect();
     let (gone, back) = (known[40], known[50]);
     fail(&mut wide, &back.id, at(9));
     fail(&mut wide, &gone.id, at(10));
@@ -558,9 +563,10 @@ fn a_range_is_what_shares_the_prefix() {
         let wide = filled(&mut rng, shape, &centre, 2_000);
         for bits in [0, 1, 7, 8, 12, 63, 64, 65, 140, 149, 159, 160, 200] {
             let prefix = shape.id(&mut rng, &centre);
-            let within = |entry: &&Entry| entry.id.shared_prefix(&prefix) >= bits.min(160);
-            let expected: Vec<Id> = wide.iter().filter(within).map(|entry| entry.id).collect();
-            let range: Vec<Id> = wide.range(prefix, bits).map(|entry| entry.id).collect();
+            let within = |entry: &&Entry| entry.contact.id.shared_prefix(&prefix) >= bits.min(160);
+            let expected: Vec<Id> =
+                wide.iter().filter(within).map(|entry| entry.contact.id).collect();
+            let range: Vec<Id> = wide.range(prefix, bits).map(|entry| entry.contact.id).collect();
             assert_eq!(range, expected, "seed {seed}, {shape:?}, {bits} bits");
             let max = pick(&mut rng, 100);
             assert_eq!(wide.count_in(prefix, bits, max), expected.len().min(max), "seed {seed}");
@@ -599,7 +605,7 @@ fn a_round_names_each_silent_contact_once_within_a_bounded_number_of_calls() {
         assert_eq!(named.len(), silent.len(), "max {max}");
         assert_eq!(named.iter().copied().collect::<BTreeSet<Id>>(), silent, "max {max}");
         // The next round comes, and those that answered are not in it.
-        let answering: Vec<Contact> = wide.iter().map(Entry::contact).take(2_000).collect();
+        let answering: Vec<Contact> = wide.iter().map(|entry| entry.contact).take(2_000).collect();
         for contact in &answering {
             wide.answered(&contact.id, &contact.endpoint, at(1_008));
             silent.remove(&contact.id);
@@ -619,7 +625,7 @@ fn those_that_failed_are_asked_again_as_soon_as_their_pause_is_over() {
     for _ in 0..20_000 {
         wide.answered(&rng.id(), &place(&mut rng), at(0));
     }
-    let all: Vec<Id> = wide.iter().map(|entry| entry.id).collect();
+    let all: Vec<Id> = wide.iter().map(|entry| entry.contact.id).collect();
     let failed: BTreeSet<Id> = all.iter().step_by(10).copied().collect();
     for id in &failed {
         fail(&mut wide, id, at(10));
@@ -642,6 +648,6 @@ fn those_that_failed_are_asked_again_as_soon_as_their_pause_is_over() {
             named.insert(contact.id);
         });
     }
-    assert!(wide.iter().all(|entry| named.contains(&entry.id)));
+    assert!(wide.iter().all(|entry| named.contains(&entry.contact.id)));
     check(&wide, "failing");
 }
