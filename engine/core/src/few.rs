@@ -103,8 +103,8 @@ impl Few {
         match k {
             _ if self.wanted() <= k => among,
             0 => 0,
-            _ => planes
-                .nearest(&self.all, among, k)
+            _ => (self.all)
+                .nearest(planes, among, k)
                 .unwrap_or_else(|| sorted(among, target, k, id_of)),
         }
     }
@@ -128,10 +128,8 @@ pub(crate) fn numbers_of(mut bits: u64) -> impl Iterator<Item = usize> {
     core::iter::from_fn(
         #[inline(always)]
         move || {
-            let number = bits.trailing_zeros() as usize;
-            let is_some = bits != 0;
-            bits &= bits.wrapping_sub(1);
-            is_some.then_some(number)
+            let rest = bits & bits.checked_sub(1)?;
+            Some(core::mem::replace(&mut bits, rest).trailing_zeros() as usize)
         },
     )
 }

@@ -40,12 +40,12 @@ pub(crate) fn run<T: Task>(task: T) -> T::Output {
 /// A way to pick the nearest.
 pub(crate) trait Planes: Copy {
     /// Of the contacts `among` (a bit for each, the lowest for the first; more than `k`) the
-    /// `k` nearest, by the first 16 bits of the distance that are not shared. Nothing if these
-    /// do not tell.
+    /// `k` nearest, by the 16 bits of the distance behind `shared` (at most 63) that all share.
+    /// Nothing if these do not tell.
     ///
     /// Cost: a step for each bit until they are found. With vectors, a step takes that bit of
     /// all contacts at once.
-    fn nearest(self, of: &Unsorted, among: u64, k: usize) -> Option<u64>;
+    fn nearest(self, of: &Unsorted, shared: u32, among: u64, k: usize) -> Option<u64>;
 }
 
 /// On any processor.
@@ -53,8 +53,7 @@ pub(crate) trait Planes: Copy {
 struct Plain;
 
 impl Planes for Plain {
-    fn nearest(self, of: &Unsorted, among: u64, k: usize) -> Option<u64> {
-        let shared = of.shared();
+    fn nearest(self, of: &Unsorted, shared: u32, among: u64, k: usize) -> Option<u64> {
         let mut keys = [0; FEW_MAX];
         let keys = &mut keys[..of.len.min(FEW_MAX)];
         for (key, prefix) in keys.iter_mut().zip(&of.prefixes) {
@@ -74,14 +73,15 @@ impl Planes for Plain {
 pub(crate) struct Best;
 
 impl Planes for Best {
-    fn nearest(self, of: &Unsorted, among: u64, k: usize) -> Option<u64> {
-        run(Nearest { of, among, k })
+    fn nearest(self, of: &Unsorted, shared: u32, among: u64, k: usize) -> Option<u64> {
+        run(Nearest { of, shared, among, k })
     }
 }
 
 /// The picking itself as a task.
 struct Nearest<'a> {
     of: &'a Unsorted,
+    shared: u32,
     among: u64,
     k: usize,
 }
@@ -91,17 +91,27 @@ impl Task for Nearest<'_> {
 
     #[inline(always)]
     fn run(self, planes: impl Planes) -> Option<u64> {
-        planes.nearest(self.of, self.among, self.k)
+        planes.nearest(self.of, self.shared, self.among, self.k)
     }
 }
 
 impl Unsorted {
-    /// Bits that all share: a few may share more than they were chosen by.
+    /// As [`Planes::nearest`], by the first bits that they do not all share.
     #[inline(always)]
-    fn shared(&self) -> u32 {
+    pub(crate) fn nearest(&self, planes: impl Planes, among: u64, k: usize) -> Option<u64> {
+        let shared = self.shared.min(u64::BITS - 1);
+        let nearest = planes.nearest(self, shared, among, k);
+        nearest.or_else(|| self.nearest_of_alike(shared, among, k))
+    }
+
+    /// Where the bits behind those that are known to be shared do not tell: a few may share more
+    /// than they were chosen by.
+    #[cold]
+    fn nearest_of_alike(&self, shared: u32, among: u64, k: usize) -> Option<u64> {
         let prefixes = &self.prefixes[..self.len.min(FEW_MAX)];
         let differing = prefixes.iter().fold(0, |bits, prefix| bits | (prefix ^ prefixes[0]));
-        self.shared.max(differing.leading_zeros()).min(u64::BITS - 1)
+        let common = differing.leading_zeros().min(u64::BITS - 1);
+        if common > shared { Best.nearest(self, common, among, k) } else { None }
     }
 
     /// The bits of a distance that are looked at.
@@ -163,8 +173,7 @@ mod vectors {
     /// Vectors of 16 keys.
     impl Planes for V3 {
         #[inline(always)]
-        fn nearest(self, of: &Unsorted, among: u64, k: usize) -> Option<u64> {
-            let shared = of.shared();
+        fn nearest(self, of: &Unsorted, shared: u32, among: u64, k: usize) -> Option<u64> {
             let mut keys = [0; FEW_MAX];
             let groups = of.prefixes.as_chunks::<GROUP>().0.iter();
             let used = of.len.div_ceil(GROUP);
@@ -229,10 +238,12 @@ mod tests {
                     let is_told = bits(&near[k - 1]) < bits(&far[0]);
                     let nearest = near.iter().fold(0, |picked, at| picked | 1 << at);
                     let expected = is_told.then_some(nearest);
-                    let picked = Best.nearest(&unsorted, among, k);
-                    assert_eq!(picked, expected, "seed {seed}, {k} of {len}");
-                    let picked = Plain.nearest(&unsorted, among, k);
-                    assert_eq!(picked, expected, "seed {seed}, plain");
+                    let context = format!("seed {seed}, {k} of {len}");
+                    assert_eq!(unsorted.nearest(Best, among, k), expected, "{context}");
+                    let best = Best.nearest(&unsorted, common, among, k);
+                    assert_eq!(best, expected, "{context}, known to share all that they do");
+                    let plain = Plain.nearest(&unsorted, common, among, k);
+                    assert_eq!(plain, expected, "{context}, without vectors");
                 }
             }
         }

@@ -528,6 +528,7 @@ pub(crate) fn emit_contacts(
 }
 
 /// The contacts of a reply while they are laid out.
+#[derive(Default)]
 pub(crate) struct Telling<'a> {
     places: &'a mut [Contact],
     /// How many there would be if all fitted.
@@ -537,15 +538,14 @@ pub(crate) struct Telling<'a> {
 impl Hear for Telling<'_> {
     #[inline(always)]
     fn hear<'c, C: Told + 'c>(&mut self, contacts: impl Iterator<Item = &'c C>) {
-        // Counted apart: in `self` it might be what is written to.
-        let mut known = self.known;
-        for contact in contacts {
-            if let Some(place) = self.places.get_mut(known) {
-                contact.tell(place);
-            }
-            known += 1;
+        // Taken out: in `self` they might be what is written to.
+        let Self { places, known } = core::mem::take(self);
+        let (mut contacts, mut told) = (contacts, 0);
+        for (place, contact) in places.iter_mut().skip(known).zip(contacts.by_ref()) {
+            contact.tell(place);
+            told += 1;
         }
-        self.known = known;
+        *self = Self { places, known: known + told + contacts.count() };
     }
 }
 

@@ -86,7 +86,7 @@ impl Wide {
         while left > 0 {
             let suspect = self.patrol.next_suspect(now, |id| {
                 let entry = directory.at(directory.seek(id).ok()?);
-                entry.is_suspect(now).then(|| entry.contact)
+                entry.is_suspect(now).then_some(entry.contact)
             });
             let Some(contact) = suspect else { break };
             probe(contact);

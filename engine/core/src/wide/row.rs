@@ -57,17 +57,19 @@ impl<T: Part> Row<T> {
         }
         let prefix = id.prefix();
         let lower = self.starts.partition_point(|start| *start < prefix);
-        let same = self.starts[lower..].iter().take_while(|start| **start == prefix).take(2);
-        let begun = match same.count() {
-            0 => lower,
-            1 => lower + usize::from(self.parts[lower].first() <= id),
-            _ => {
-                let same = self.starts[lower..].partition_point(|start| *start == prefix);
-                let same = &self.parts[lower..lower + same];
-                lower + same.partition_point(|part| part.first() <= id)
-            }
+        let same = match self.starts.get(lower) {
+            Some(start) if *start == prefix => self.begun_of_same(lower, id),
+            _ => 0,
         };
-        begun.saturating_sub(1)
+        (lower + same).saturating_sub(1)
+    }
+
+    /// How many of the parts from `lower` on with this prefix begin at or before `id`.
+    #[cold]
+    fn begun_of_same(&self, lower: usize, id: &Id) -> usize {
+        let prefix = id.prefix();
+        let same = self.starts[lower..].partition_point(|start| *start == prefix);
+        self.parts[lower..lower + same].partition_point(|part| part.first() <= id)
     }
 
     pub(super) fn insert(&mut self, at: usize, part: T) {
