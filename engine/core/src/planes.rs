@@ -46,6 +46,10 @@ pub(crate) trait Planes: Copy {
     /// Cost: a step for each bit until they are found. With vectors, a step takes that bit of
     /// all contacts at once.
     fn nearest(self, of: &Unsorted, shared: u32, among: u64, k: usize) -> Option<u64>;
+
+    /// Lets all of `items` come from memory at once, where otherwise one would be waited for
+    /// before the next is known to be wanted.
+    fn fetch<T>(self, items: &[T]);
 }
 
 /// On any processor.
@@ -53,6 +57,8 @@ pub(crate) trait Planes: Copy {
 struct Plain;
 
 impl Planes for Plain {
+    fn fetch<T>(self, _: &[T]) {}
+
     fn nearest(self, of: &Unsorted, shared: u32, among: u64, k: usize) -> Option<u64> {
         let mut keys = [0; FEW_MAX];
         let keys = &mut keys[..of.len.min(FEW_MAX)];
@@ -73,6 +79,8 @@ impl Planes for Plain {
 pub(crate) struct Best;
 
 impl Planes for Best {
+    fn fetch<T>(self, _: &[T]) {}
+
     fn nearest(self, of: &Unsorted, shared: u32, among: u64, k: usize) -> Option<u64> {
         run(Nearest { of, shared, among, k })
     }
@@ -154,6 +162,10 @@ mod vectors {
 
     /// Keys that are made at a time.
     const GROUP: usize = 8;
+    /// Bytes that come from memory at a time.
+    const LINE_LEN: usize = 64;
+    /// `_MM_HINT_T0`.
+    const TO_ALL_CACHES: i32 = 3;
 
     /// A task on a processor that has them.
     pub(super) struct With<T> {
@@ -172,6 +184,14 @@ mod vectors {
 
     /// Vectors of 16 keys.
     impl Planes for V3 {
+        #[inline(always)]
+        fn fetch<T>(self, items: &[T]) {
+            let first = items.as_ptr().cast::<i8>();
+            for at in (0..size_of_val(items)).step_by(LINE_LEN) {
+                self.sse._mm_prefetch::<TO_ALL_CACHES>(first.wrapping_add(at));
+            }
+        }
+
         #[inline(always)]
         fn nearest(self, of: &Unsorted, shared: u32, among: u64, k: usize) -> Option<u64> {
             let mut keys = [0; FEW_MAX];

@@ -220,6 +220,10 @@ impl Runs for Replica {
     type Mark = Liveness;
     type At = ();
 
+    fn len(&self) -> usize {
+        self.contacts.len()
+    }
+
     fn locate(&self, _: &Id) -> Option<()> {
         (!self.contacts.is_empty()).then_some(())
     }

@@ -16,6 +16,9 @@ const FILLS_MAX: usize = 64;
 /// Most runs of a window.
 const RUNS_MAX: usize = 3;
 
+/// Most contacts that a processor's own caches are likely to hold: half a megabyte.
+const NEAR_MAX: usize = 8_192;
+
 const NO_STARTS: [usize; RUNS_MAX] = [0, FEW_MAX, FEW_MAX];
 
 /// Contacts that lie side by side, sorted by id.
@@ -49,6 +52,8 @@ pub(crate) trait Runs {
     /// Where a run is.
     type At: Copy;
 
+    /// Contacts in all.
+    fn len(&self) -> usize;
     /// The run in which `id` is, or would be; none if there are no contacts.
     fn locate(&self, id: &Id) -> Option<Self::At>;
     fn run(&self, at: Self::At) -> Run<'_, Self::Contact, Self::Mark>;
@@ -103,7 +108,12 @@ impl<R: Runs, W: Fn(&R::Mark) -> bool, H: Hear> Task for Search<'_, R, W, H> {
         let mut aim = *target;
         // Only ids that share so many bits with the aim are still to be read.
         let mut least = 0;
-        let mut shared = shared_around(runs.run(at).prefixes, aim.prefix(), left);
+        let is_far = runs.len() > NEAR_MAX;
+        let prefixes = runs.run(at).prefixes;
+        if is_far && prefixes.len() <= FEW_MAX {
+            planes.fetch(prefixes);
+        }
+        let mut shared = shared_around(prefixes, aim.prefix(), left);
         let mut too_many = None;
         for _ in 0..FILLS_MAX {
             if !window.fill(runs, at, &aim, shared, &wanted) {
@@ -113,6 +123,9 @@ impl<R: Runs, W: Fn(&R::Mark) -> bool, H: Hear> Task for Search<'_, R, W, H> {
                     break;
                 }
                 continue;
+            }
+            if is_far {
+                window.runs[..window.count].iter().for_each(|contacts| planes.fetch(contacts));
             }
             if (but.prefix() ^ aim.prefix()).leading_zeros() >= shared {
                 window.strike(but);
@@ -316,6 +329,10 @@ mod tests {
         type Contact = Known;
         type Mark = Known;
         type At = usize;
+
+        fn len(&self) -> usize {
+            self.runs.iter().map(|run| run.1.len()).sum()
+        }
 
         fn locate(&self, id: &Id) -> Option<usize> {
             Some(self.runs.partition_point(|run| run.1[0].id <= *id).saturating_sub(1))

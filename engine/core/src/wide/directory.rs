@@ -159,6 +159,10 @@ impl Runs for Directory {
     /// Its page and its chunk.
     type At = (usize, usize);
 
+    fn len(&self) -> usize {
+        self.len
+    }
+
     fn locate(&self, id: &Id) -> Option<(usize, usize)> {
         let page = self.pages.find(id);
         Some((page, self.pages.parts.get(page)?.find(id)))
