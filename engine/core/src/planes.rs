@@ -47,6 +47,12 @@ pub(crate) trait Planes: Copy {
     /// all contacts at once.
     fn nearest(self, of: &Unsorted, shared: u32, among: u64, k: usize) -> Option<u64>;
 
+    /// How many of the sorted `prefixes` come before the first that is not `before`.
+    #[inline(always)]
+    fn rank(self, prefixes: &[u64], before: impl Fn(u64) -> bool) -> usize {
+        prefixes.partition_point(|prefix| before(*prefix))
+    }
+
     /// Lets all of `items` come from memory at once, where otherwise one would be waited for
     /// before the next is known to be wanted.
     fn fetch<T>(self, items: &[T]);
@@ -184,6 +190,15 @@ mod vectors {
 
     /// Vectors of 16 keys.
     impl Planes for V3 {
+        /// Of few by looking at all, none of which has to be waited for before the next.
+        #[inline(always)]
+        fn rank(self, prefixes: &[u64], before: impl Fn(u64) -> bool) -> usize {
+            if prefixes.len() > FEW_MAX {
+                return prefixes.partition_point(|prefix| before(*prefix));
+            }
+            prefixes.iter().filter(|prefix| before(**prefix)).count()
+        }
+
         #[inline(always)]
         fn fetch<T>(self, items: &[T]) {
             let first = items.as_ptr().cast::<i8>();

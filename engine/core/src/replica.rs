@@ -9,6 +9,7 @@ use crate::bucket::MEMBERS_MAX;
 use crate::closest::{Closest, Hear};
 use crate::contact::Liveness;
 use crate::groups::{Group, GroupCounts};
+use crate::planes::Planes;
 use crate::window::{Run, Runs, closest_of, find};
 
 /// Every member of one family's table, whichever shard owns it, sorted by id. What a shard
@@ -224,7 +225,7 @@ impl Runs for Replica {
         self.contacts.len()
     }
 
-    fn locate(&self, _: &Id) -> Option<()> {
+    fn locate(&self, _: impl Planes, _: &Id) -> Option<()> {
         (!self.contacts.is_empty()).then_some(())
     }
 

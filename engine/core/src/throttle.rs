@@ -122,13 +122,17 @@ impl Throttle {
     #[must_use]
     pub fn source(&self, peer: &Endpoint, exempt: bool) -> u64 {
         let hasher = SipHasher13::new_with_key(&self.key);
-        if exempt {
-            // Address and port.
-            hasher.hash(peer.as_bytes())
-        } else if peer.is_v4() {
-            hasher.hash(&peer.ip)
-        } else {
-            hasher.hash(&peer.ip[..8])
+        // What tells sources of IPv4 apart fits into one block of the hash.
+        let Endpoint { ip, port } = peer;
+        match (exempt, peer.is_v4()) {
+            (true, true) => {
+                let [.., a, b, c, d] = *ip;
+                let [high, low] = port.to_bytes();
+                hasher.hash(&[a, b, c, d, high, low])
+            }
+            (true, false) => hasher.hash(peer.as_bytes()),
+            (false, true) => hasher.hash(&ip[12..]),
+            (false, false) => hasher.hash(&ip[..8]),
         }
     }
 }

@@ -55,7 +55,7 @@ pub(crate) trait Runs {
     /// Contacts in all.
     fn len(&self) -> usize;
     /// The run in which `id` is, or would be; none if there are no contacts.
-    fn locate(&self, id: &Id) -> Option<Self::At>;
+    fn locate(&self, planes: impl Planes, id: &Id) -> Option<Self::At>;
     fn run(&self, at: Self::At) -> Run<'_, Self::Contact, Self::Mark>;
     /// The run of the next lower ids, which is not empty.
     fn before(&self, at: Self::At) -> Option<Self::At>;
@@ -103,7 +103,7 @@ impl<R: Runs, W: Fn(&R::Mark) -> bool, H: Hear> Task for Search<'_, R, W, H> {
     fn run(self, planes: impl Planes) -> Result<(), usize> {
         let Self { runs, target, but, k, wanted, to } = self;
         let mut left = k;
-        let Some(mut at) = runs.locate(target).filter(|_| k > 0) else { return Ok(()) };
+        let Some(mut at) = runs.locate(planes, target).filter(|_| k > 0) else { return Ok(()) };
         let mut window = Window::new(target);
         let mut aim = *target;
         // Only ids that share so many bits with the aim are still to be read.
@@ -116,7 +116,7 @@ impl<R: Runs, W: Fn(&R::Mark) -> bool, H: Hear> Task for Search<'_, R, W, H> {
         let mut shared = shared_around(prefixes, aim.prefix(), left);
         let mut too_many = None;
         for _ in 0..FILLS_MAX {
-            if !window.fill(runs, at, &aim, shared, &wanted) {
+            if !window.fill(planes, runs, at, &aim, shared, &wanted) {
                 too_many = Some(shared);
                 shared += 1;
                 if shared == u64::BITS {
@@ -143,7 +143,7 @@ impl<R: Runs, W: Fn(&R::Mark) -> bool, H: Hear> Task for Search<'_, R, W, H> {
             let Ok(bit) = u8::try_from(shared - 1) else { break };
             aim = aim.with_bit(bit, !aim.bit(bit));
             (least, too_many) = (shared, None);
-            let Some(next) = runs.locate(&aim).filter(|_| left > 0) else { break };
+            let Some(next) = runs.locate(planes, &aim).filter(|_| left > 0) else { break };
             at = next;
             shared = shared_around(runs.run(at).prefixes, aim.prefix(), left).max(least);
         }
@@ -190,6 +190,7 @@ impl<'a, T: Told> Window<'a, T> {
     #[inline(always)]
     fn fill<R: Runs<Contact = T>>(
         &mut self,
+        planes: impl Planes,
         runs: &'a R,
         at: R::At,
         target: &Id,
@@ -200,10 +201,8 @@ impl<'a, T: Told> Window<'a, T> {
         self.few.restart(target, shared);
         let rest = u64::MAX >> shared;
         let (lowest, highest) = (target.prefix() & !rest, target.prefix() | rest);
-        let from =
-            |run: &Run<'_, T, R::Mark>| run.prefixes.partition_point(|prefix| *prefix < lowest);
-        let to =
-            |run: &Run<'_, T, R::Mark>| run.prefixes.partition_point(|prefix| *prefix <= highest);
+        let from = |run: &Run<'_, T, R::Mark>| planes.rank(run.prefixes, |prefix| prefix < lowest);
+        let to = |run: &Run<'_, T, R::Mark>| planes.rank(run.prefixes, |prefix| prefix <= highest);
         let run = runs.run(at);
         let (first, end) = (from(&run), to(&run));
         if !self.add(&run, first, end, wanted) {
@@ -334,7 +333,7 @@ mod tests {
             self.runs.iter().map(|run| run.1.len()).sum()
         }
 
-        fn locate(&self, id: &Id) -> Option<usize> {
+        fn locate(&self, _: impl Planes, id: &Id) -> Option<usize> {
             Some(self.runs.partition_point(|run| run.1[0].id <= *id).saturating_sub(1))
         }
 

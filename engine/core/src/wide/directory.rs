@@ -10,6 +10,7 @@ use kdht_wire::Id;
 use super::chunk::{CHUNK_MAX, Chunk, Entry};
 use super::row::{Part, ROW_MAX, Row};
 use super::walk::{Backward, Forward};
+use crate::planes::{Best, Planes};
 use crate::window::{Run, Runs};
 
 /// Where a contact is, until the next insertion or removal.
@@ -41,7 +42,7 @@ impl Directory {
 
     /// Where `id` is, or the place that it would have. O(log contacts).
     pub(super) fn seek(&self, id: &Id) -> Result<Place, Place> {
-        let Some((page, chunk)) = self.locate(id) else {
+        let Some((page, chunk)) = self.locate(Best, id) else {
             return Err(Place { page: 0, chunk: 0, index: 0 });
         };
         let found = self.pages.parts[page].parts[chunk].find(id);
@@ -163,9 +164,10 @@ impl Runs for Directory {
         self.len
     }
 
-    fn locate(&self, id: &Id) -> Option<(usize, usize)> {
-        let page = self.pages.find(id);
-        Some((page, self.pages.parts.get(page)?.find(id)))
+    #[inline(always)]
+    fn locate(&self, planes: impl Planes, id: &Id) -> Option<(usize, usize)> {
+        let page = self.pages.find(planes, id);
+        Some((page, self.pages.parts.get(page)?.find(planes, id)))
     }
 
     fn run(&self, (page, chunk): (usize, usize)) -> Run<'_, Entry, Entry> {

@@ -4,6 +4,8 @@ use alloc::vec::Vec;
 
 use kdht_wire::Id;
 
+use crate::planes::Planes;
+
 /// Most parts of a row below the uppermost: 2 KiB of prefixes.
 pub(super) const ROW_MAX: usize = 256;
 /// Neighbouring rows of together no more parts than this become one.
@@ -51,12 +53,12 @@ impl<T: Part> Row<T> {
     /// Which part `id` belongs to: the last that begins at or before it, else the first.
     /// O(log parts).
     #[inline(always)]
-    pub(super) fn find(&self, id: &Id) -> usize {
+    pub(super) fn find(&self, planes: impl Planes, id: &Id) -> usize {
         if self.starts.len() <= 1 {
             return 0;
         }
         let prefix = id.prefix();
-        let lower = self.starts.partition_point(|start| *start < prefix);
+        let lower = planes.rank(&self.starts, |start| start < prefix);
         let same = match self.starts.get(lower) {
             Some(start) if *start == prefix => self.begun_of_same(lower, id),
             _ => 0,
