@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use kdht_bench::kernel::plan::Timed;
 use kdht_bench::stats::quantile;
-use rustix::process::{Pid, Signal, kill_process};
 
 use crate::asker::Asker;
 
@@ -37,15 +36,16 @@ fn nanoseconds(time: Duration) -> f64 {
     time.as_nanos() as f64
 }
 
-/// Cycles of all processors, by `perf stat`.
+/// Cycles of all processors, by `perf stat`: for as long as the command lives that it runs, which
+/// lives until its input ends. A signal would end one of the two alone.
 struct Cycles(Child);
 
 impl Cycles {
     /// Nothing where there is no `perf`.
     fn begin() -> Option<Self> {
         let started = Command::new("perf")
-            .args(["stat", "-a", "-x", ",", "-e", "cycles", "--", "sleep", "3600"])
-            .stdin(Stdio::null())
+            .args(["stat", "-a", "-x", ",", "-e", "cycles", "--", "cat"])
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn();
@@ -56,8 +56,7 @@ impl Cycles {
 
     /// Nothing where the processor does not count them.
     fn end(mut self) -> Option<f64> {
-        let pid = Pid::from_raw(i32::try_from(self.0.id()).ok()?)?;
-        kill_process(pid, Signal::INT).ok()?;
+        drop(self.0.stdin.take());
         let mut said = String::new();
         self.0.stderr.take()?.read_to_string(&mut said).ok()?;
         let line = said.lines().find(|line| line.contains("cycles"))?;
@@ -70,5 +69,21 @@ impl Drop for Cycles {
         // It has ended where it was asked for its count.
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn cycles_are_told_as_soon_as_they_are_asked_for() {
+        let Some(counting) = Cycles::begin() else { return println!("there is no perf here") };
+        let (told, telling) = channel();
+        std::thread::spawn(move || told.send(counting.end()));
+        let count = telling.recv_timeout(Duration::from_secs(60)).expect("perf still counts");
+        println!("{count:?} cycles");
     }
 }
