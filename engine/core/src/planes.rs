@@ -1,4 +1,5 @@
-//! Which of a few contacts are nearest, found bit by bit of their distances.
+//! Which of a few contacts are nearest, found bit by bit of their distances, and how a search
+//! gets the vectors of the processor that it runs on.
 
 /// Most contacts at a time: a bit of a word for each.
 pub(crate) const FEW_MAX: usize = 64;
@@ -248,6 +249,34 @@ mod vectors {
 mod tests {
     use super::*;
     use crate::rng::Rng;
+
+    struct Rank<'a> {
+        prefixes: &'a [u64],
+        end: u64,
+    }
+
+    impl Task for Rank<'_> {
+        type Output = usize;
+
+        fn run(self, planes: impl Planes) -> usize {
+            planes.rank(self.prefixes, |prefix| prefix < self.end)
+        }
+    }
+
+    #[test]
+    fn with_and_without_vectors_the_rank_is_how_many_are_lower() {
+        let mut rng = Rng::from_seed([1; 16]);
+        for len in 0..2 * FEW_MAX {
+            let mut prefixes: Vec<u64> = (0..len).map(|_| rng.next_u64() >> 61 << 61).collect();
+            prefixes.sort_unstable();
+            for end in [0, 1, 1 << 62, (1 << 62) + 1, 1 << 63, 7 << 61, u64::MAX] {
+                let lower = prefixes.iter().filter(|prefix| **prefix < end).count();
+                let by_best = run(Rank { prefixes: &prefixes, end });
+                assert_eq!(by_best, lower, "{len} prefixes, {end:#x}");
+                assert_eq!(Rank { prefixes: &prefixes, end }.run(Plain), lower, "{end:#x}");
+            }
+        }
+    }
 
     #[test]
     fn with_and_without_vectors_the_nearest_are_those_of_a_sort_by_the_bits_that_tell() {
