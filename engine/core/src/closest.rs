@@ -28,6 +28,7 @@ impl Told for Contact {
 
 /// Who is told of contacts, of some at a time.
 pub(crate) trait Hear {
+    /// Hears of them; once `contacts` has ended it must not begin again.
     fn hear<'c, C: Told + 'c>(&mut self, contacts: impl Iterator<Item = &'c C>);
 }
 

@@ -89,7 +89,7 @@ impl Few {
     }
 
     /// The `k` nearest to `target` of those that are wanted, or all if they are no more: a bit
-    /// for each, the lowest for the first. Where 64 bits do not tell which of two is nearer,
+    /// for each, the lowest for the first. Where the bits looked at do not tell which is nearer,
     /// `id_of` does, by their numbers.
     #[inline(always)]
     pub(crate) fn nearest<'a>(

@@ -54,8 +54,9 @@ pub(crate) trait Planes: Copy {
         prefixes.partition_point(|prefix| before(*prefix))
     }
 
-    /// Lets all of `items` come from memory at once, where otherwise one would be waited for
-    /// before the next is known to be wanted.
+    /// Asks memory for all of `items` at once, but for at most a line at their end and where
+    /// the processor can: otherwise one would be waited for before the next is known to be
+    /// wanted.
     fn fetch<T>(self, items: &[T]);
 }
 
