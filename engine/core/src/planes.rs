@@ -57,7 +57,8 @@ pub(crate) trait Planes: Copy {
     /// Asks memory for all of `items` at once, but for at most a line at their end and where
     /// the processor can: otherwise one would be waited for before the next is known to be
     /// wanted.
-    fn fetch<T>(self, items: &[T]);
+    #[inline(always)]
+    fn fetch<T>(self, _items: &[T]) {}
 }
 
 /// On any processor.
@@ -65,8 +66,6 @@ pub(crate) trait Planes: Copy {
 struct Plain;
 
 impl Planes for Plain {
-    fn fetch<T>(self, _: &[T]) {}
-
     fn nearest(self, of: &Unsorted, shared: u32, among: u64, k: usize) -> Option<u64> {
         let mut keys = [0; FEW_MAX];
         let keys = &mut keys[..of.len.min(FEW_MAX)];
@@ -87,8 +86,6 @@ impl Planes for Plain {
 pub(crate) struct Best;
 
 impl Planes for Best {
-    fn fetch<T>(self, _: &[T]) {}
-
     fn nearest(self, of: &Unsorted, shared: u32, among: u64, k: usize) -> Option<u64> {
         run(Nearest { of, shared, among, k })
     }
