@@ -30,6 +30,25 @@ impl Told for Contact {
 pub(crate) trait Hear {
     /// Hears of them; once `contacts` has ended it must not begin again.
     fn hear<'c, C: Told + 'c>(&mut self, contacts: impl Iterator<Item = &'c C>);
+    /// Hears of those of `contacts` that are `picked`: a bit for each, the lowest for the first.
+    fn hear_picked<C: Told>(&mut self, contacts: &[C], picked: u64);
+}
+
+/// Lays out those of `contacts` that are `picked`, as many as there are `places` for. How many.
+#[inline(always)]
+pub(crate) fn lay_picked<C: Told>(
+    contacts: &[C],
+    mut picked: u64,
+    places: &mut [Contact],
+) -> usize {
+    let count = (picked.count_ones() as usize).min(places.len());
+    for place in &mut places[..count] {
+        if let Some(contact) = contacts.get(picked.trailing_zeros() as usize) {
+            contact.tell(place);
+        }
+        picked &= picked.wrapping_sub(1);
+    }
+    count
 }
 
 /// The closest contacts to a target, in any order unless they are [`Closest::sorted`].
@@ -102,5 +121,10 @@ impl Hear for Closest {
         for contact in contacts {
             self.push(contact);
         }
+    }
+
+    #[inline(always)]
+    fn hear_picked<C: Told>(&mut self, contacts: &[C], picked: u64) {
+        self.len += lay_picked(contacts, picked, &mut self.contacts[self.len..]);
     }
 }

@@ -112,6 +112,7 @@ impl Contacts {
     }
 
     /// Tells those of [`Table::closest`].
+    #[inline(always)]
     pub(crate) fn tell_closest(&self, target: &Id, k: usize, asker: &Id, to: &mut impl Hear) {
         match self {
             Self::Buckets(table) => table.tell_closest(target, k, asker, to),

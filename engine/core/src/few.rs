@@ -3,12 +3,18 @@
 use kdht_wire::Id;
 
 pub(crate) use crate::planes::FEW_MAX;
-use crate::planes::{Planes, Unsorted};
+use crate::planes::{Best, GROUP, Planes, Prefixes};
 
 /// At most 64 contacts that share their first bits, numbered as they are added.
 #[derive(Debug)]
 pub(crate) struct Few {
-    all: Unsorted,
+    /// The first 64 bits of their ids.
+    groups: [[u64; GROUP]; FEW_MAX / GROUP],
+    len: usize,
+    /// The first 64 bits of the target.
+    aim: u64,
+    /// How many bits they share with each other at least.
+    shared: u32,
     /// A bit for each that is not wanted, the lowest for the first.
     unwanted: u64,
     /// How many are wanted.
@@ -18,25 +24,19 @@ pub(crate) struct Few {
 impl Few {
     /// No contacts yet; those to come share their first `shared` bits with each other.
     pub(crate) fn new(target: &Id, shared: u32) -> Self {
-        let (prefixes, aim) = ([0; FEW_MAX], target.prefix());
-        Self { all: Unsorted { prefixes, len: 0, aim, shared }, unwanted: 0, wanted: 0 }
+        let (groups, aim) = ([[0; GROUP]; FEW_MAX / GROUP], target.prefix());
+        Self { groups, len: 0, aim, shared, unwanted: 0, wanted: 0 }
     }
 
     /// As new.
     pub(crate) fn restart(&mut self, target: &Id, shared: u32) {
-        (self.all.len, self.unwanted, self.wanted) = (0, 0, 0);
-        (self.all.aim, self.all.shared) = (target.prefix(), shared);
+        (self.len, self.unwanted, self.wanted) = (0, 0, 0);
+        (self.aim, self.shared) = (target.prefix(), shared);
     }
 
     /// Contacts added.
     pub(crate) fn len(&self) -> usize {
-        self.all.len
-    }
-
-    /// A bit for each contact that is wanted.
-    fn among(&self) -> u64 {
-        let added = if self.all.len == 0 { 0 } else { u64::MAX >> (FEW_MAX - self.all.len) };
-        added & !self.unwanted
+        self.len
     }
 
     /// Contacts added that are wanted.
@@ -46,43 +46,28 @@ impl Few {
 
     /// Adds a contact by the first 64 bits of its id. Whether there was room.
     pub(crate) fn add(&mut self, prefix: u64, is_wanted: bool) -> bool {
-        let Some(place) = self.all.prefixes.get_mut(self.all.len) else { return false };
-        *place = prefix;
-        self.unwanted |= u64::from(!is_wanted) << self.all.len;
-        self.all.len += 1;
-        self.wanted += usize::from(is_wanted);
-        true
+        self.add_all(&[prefix], u64::from(!is_wanted))
     }
 
-    /// Adds contacts that all are wanted. Whether there was room; if not, none is added.
-    pub(crate) fn add_all(&mut self, prefixes: &[u64]) -> bool {
-        let end = self.all.len + prefixes.len();
-        let Some(places) = self.all.prefixes.get_mut(self.all.len..end) else { return false };
+    /// Adds contacts; `unwanted` has a bit for each that is not wanted, the lowest for the first.
+    /// Whether there was room; if not, none is added.
+    #[inline(always)]
+    pub(crate) fn add_all(&mut self, prefixes: &[u64], unwanted: u64) -> bool {
+        let (first, end) = (self.len, self.len + prefixes.len());
+        let Some(places) = self.groups.as_flattened_mut().get_mut(first..end) else { return false };
         places.copy_from_slice(prefixes);
-        self.all.len = end;
-        self.wanted += prefixes.len();
-        true
-    }
-
-    /// Adds contacts, as many as `wanted` tells of. Whether there was room; if not, none is added.
-    pub(crate) fn add_some(
-        &mut self,
-        prefixes: &[u64],
-        wanted: impl Iterator<Item = bool>,
-    ) -> bool {
-        let first = self.all.len;
-        let is_added = self.add_all(prefixes);
-        if is_added && !prefixes.is_empty() {
-            let not = wanted.zip(0..).fold(0, |not, (is, at)| not | u64::from(!is) << at);
-            self.unwanted |= not << first;
-            self.wanted -= not.count_ones() as usize;
+        let unwanted = unwanted & first_bits(prefixes.len());
+        if unwanted != 0 {
+            self.unwanted |= unwanted << first;
         }
-        is_added
+        self.wanted += prefixes.len() - unwanted.count_ones() as usize;
+        self.len = end;
+        true
     }
 
     /// The contact `id`, if it is there, is not wanted. `id_of` tells the id of a number.
     pub(crate) fn strike<'a>(&mut self, id: &Id, id_of: impl Fn(usize) -> &'a Id) {
-        if let Some(number) = (0..self.all.len).find(|number| id_of(*number) == id) {
+        if let Some(number) = (0..self.len).find(|number| id_of(*number) == id) {
             self.wanted -= usize::from(self.unwanted >> number & 1 == 0);
             self.unwanted |= 1 << number;
         }
@@ -99,20 +84,46 @@ impl Few {
         k: usize,
         id_of: impl Fn(usize) -> &'a Id,
     ) -> u64 {
-        let among = self.among();
-        match k {
-            _ if self.wanted() <= k => among,
-            0 => 0,
-            _ => (self.all)
-                .nearest(planes, among, k)
-                .unwrap_or_else(|| sorted(among, target, k, id_of)),
+        let among = first_bits(self.len) & !self.unwanted;
+        if self.wanted <= k || k == 0 {
+            return if k == 0 { 0 } else { among };
         }
+        match planes.nearest_of(&self.prefixes(self.shared), among, k) {
+            None => self.nearest_of_alike(among, k),
+            nearest => nearest,
+        }
+        .unwrap_or_else(|| sorted(among, target, k, id_of))
+    }
+
+    /// Where the bits behind those that are known to be shared do not tell: a few may share more
+    /// than they were chosen by.
+    #[cold]
+    fn nearest_of_alike(&self, among: u64, k: usize) -> Option<u64> {
+        let prefixes = &self.groups.as_flattened()[..self.len];
+        let differing = prefixes.iter().fold(0, |bits, prefix| bits | (prefix ^ prefixes[0]));
+        let common = differing.leading_zeros();
+        if common > self.shared { Best.nearest_of(&self.prefixes(common), among, k) } else { None }
+    }
+
+    fn prefixes(&self, shared: u32) -> Prefixes<'_> {
+        let groups = &self.groups[..self.len.div_ceil(GROUP)];
+        Prefixes { groups, aim: self.aim, shared: shared.min(u64::BITS - 1) }
     }
 }
 
-/// As [`Few::nearest`], by all bits of all ids.
+/// A bit for each of the first `len` (at most 64) contacts.
+pub(crate) fn first_bits(len: usize) -> u64 {
+    if len == 0 { 0 } else { u64::MAX >> (FEW_MAX - len) }
+}
+
+/// Of the contacts `among`, more than `k`, the `k` nearest to `target`, by all bits of all ids.
 #[cold]
-fn sorted<'a>(among: u64, target: &Id, k: usize, id_of: impl Fn(usize) -> &'a Id) -> u64 {
+pub(crate) fn sorted<'a>(
+    among: u64,
+    target: &Id,
+    k: usize,
+    id_of: impl Fn(usize) -> &'a Id,
+) -> u64 {
     let (mut numbers, mut len) = ([0; FEW_MAX], 0);
     for number in numbers_of(among) {
         numbers[len] = number;
@@ -165,14 +176,14 @@ mod tests {
                 for (ids, at_once) in [(&ids, false), (&ids_in_one, true), (&ids, true)] {
                     few.restart(&target, shared);
                     let prefixes: Vec<u64> = ids.iter().map(|(id, _)| id.prefix()).collect();
-                    if at_once && ids.iter().all(|(_, wanted)| *wanted) {
-                        assert!(few.add_all(&prefixes));
-                    } else if at_once {
-                        let (few_first, rest) = prefixes.split_at(prefixes.len() / 3);
-                        let mut wanted = ids.iter().map(|(_, wanted)| *wanted);
-                        let first: Vec<bool> = wanted.by_ref().take(few_first.len()).collect();
-                        assert!(few.add_some(few_first, first.into_iter()));
-                        assert!(few.add_some(rest, wanted));
+                    if at_once {
+                        let unwanted = ids.iter().zip(0..).filter(|((_, wanted), _)| !wanted);
+                        let unwanted = unwanted.fold(0, |bits, (_, at)| bits | 1 << at);
+                        let (first, rest) = prefixes.split_at(prefixes.len() / 3);
+                        // What is above the bits of those that are added may be any.
+                        assert!(few.add_all(first, unwanted));
+                        let unwanted = unwanted >> first.len() | !first_bits(rest.len());
+                        assert!(few.add_all(rest, unwanted));
                     } else {
                         assert!(ids.iter().all(|(id, wanted)| few.add(id.prefix(), *wanted)));
                     }
@@ -206,9 +217,9 @@ mod tests {
     #[test]
     fn there_is_room_for_64() {
         let mut few = Few::new(&Id::ZERO, 0);
-        assert!(!few.add_all(&[1; 65]) && few.len() == 0);
+        assert!(!few.add_all(&[1; 65], 0) && few.len() == 0);
         assert_eq!((0..70).filter(|prefix| few.add(*prefix, true)).count(), FEW_MAX);
-        assert!(!few.add_all(&[1]));
+        assert!(!few.add_all(&[1], 0));
         few.restart(&Id::ZERO, 0);
         assert!(few.add(7, true) && few.len() == 1);
     }

@@ -22,6 +22,7 @@ pub(crate) struct Known<'a> {
 impl Known<'_> {
     /// Tells `to` of the closest contacts that an asker may know, in any order: of the families
     /// that its flags want, or of its own if they want none.
+    #[inline(always)]
     pub(crate) fn tell_closest_for(
         &self,
         target: &Id,
@@ -60,6 +61,7 @@ impl Known<'_> {
     }
 
     /// Tells the closest good contacts of one family without `but`, in any order.
+    #[inline(always)]
     fn tell_closest(&self, family: usize, target: &Id, but: &Id, to: &mut impl Hear) {
         if let Some(ceded) = self.ceded {
             return ceded.replicas[family].tell_closest(target, self.k, but, to);

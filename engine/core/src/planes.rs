@@ -3,21 +3,8 @@
 
 /// Most contacts at a time: a bit of a word for each.
 pub(crate) const FEW_MAX: usize = 64;
-/// Bits of a distance that are looked at.
-const KEY_BITS: u32 = u16::BITS;
-
-/// Contacts in any order.
-#[derive(Debug)]
-pub(crate) struct Unsorted {
-    /// The first 64 bits of their ids.
-    pub(crate) prefixes: [u64; FEW_MAX],
-    pub(crate) len: usize,
-    /// The first 64 bits of the target.
-    pub(crate) aim: u64,
-    /// How many bits the contacts share with each other at least: all distances have the same
-    /// there.
-    pub(crate) shared: u32,
-}
+/// Prefixes that are taken at a time.
+pub(crate) const GROUP: usize = 8;
 
 /// What can be done on any processor, and faster with what some have.
 pub(crate) trait Task {
@@ -38,20 +25,62 @@ pub(crate) fn run<T: Task>(task: T) -> T::Output {
     task.run(Plain)
 }
 
+/// A few contacts by the first 64 bits of their ids.
+pub(crate) struct Prefixes<'a> {
+    /// Those of the contacts, and whatever fills up the last group.
+    pub(crate) groups: &'a [[u64; GROUP]],
+    /// That of the target.
+    pub(crate) aim: u64,
+    /// How many bits all contacts share: at most 63.
+    pub(crate) shared: u32,
+}
+
+impl Prefixes<'_> {
+    #[inline(always)]
+    fn keys(&self) -> Keys {
+        let mut keys = [0; FEW_MAX];
+        for (keys, prefixes) in keys.as_chunks_mut::<GROUP>().0.iter_mut().zip(self.groups) {
+            *keys = prefixes.map(|prefix| key(prefix, self.shared));
+        }
+        keys
+    }
+}
+
+/// 16 bits of the id of each of a few contacts, at its number.
+pub(crate) type Keys = [u16; FEW_MAX];
+
+/// The 16 bits of an id behind the first `shared` (at most 63), where `prefix` is its first 64.
+#[inline(always)]
+pub(crate) fn key(prefix: u64, shared: u32) -> u16 {
+    ((prefix << shared) >> (u64::BITS - u16::BITS)) as u16
+}
+
 /// A way to pick the nearest.
 pub(crate) trait Planes: Copy {
-    /// Of the contacts `among` (a bit for each, the lowest for the first; more than `k`) the
-    /// `k` nearest, by the 16 bits of the distance behind `shared` (at most 63) that all share.
-    /// Nothing if these do not tell.
+    /// Of the contacts `among` (a bit for each, the lowest for the first; more than `k`) the `k`
+    /// nearest to what has the key `aim`, where all share the bits before their keys. Nothing if
+    /// the keys do not tell.
     ///
     /// Cost: a step for each bit until they are found. With vectors, a step takes that bit of
     /// all contacts at once.
-    fn nearest(self, of: &Unsorted, shared: u32, among: u64, k: usize) -> Option<u64>;
+    fn nearest(self, keys: &Keys, aim: u16, among: u64, k: usize) -> Option<u64>;
+
+    /// The same, by the keys that `few` have.
+    #[inline(always)]
+    fn nearest_of(self, few: &Prefixes<'_>, among: u64, k: usize) -> Option<u64> {
+        self.nearest(&few.keys(), key(few.aim, few.shared), among, k)
+    }
 
     /// How many of the sorted `prefixes` come before the first that is not `before`.
     #[inline(always)]
     fn rank(self, prefixes: &[u64], before: impl Fn(u64) -> bool) -> usize {
         prefixes.partition_point(|prefix| before(*prefix))
+    }
+
+    /// How many in `groups` are lower than `end`, of which all are looked at.
+    #[inline(always)]
+    fn count_lower(self, groups: &[[u64; GROUP]], end: u64) -> usize {
+        groups.as_flattened().iter().filter(|prefix| **prefix < end).count()
     }
 
     /// Asks memory for all of `items` at once, but for at most a line at their end and where
@@ -66,16 +95,11 @@ pub(crate) trait Planes: Copy {
 struct Plain;
 
 impl Planes for Plain {
-    fn nearest(self, of: &Unsorted, shared: u32, among: u64, k: usize) -> Option<u64> {
-        let mut keys = [0; FEW_MAX];
-        let keys = &mut keys[..of.len.min(FEW_MAX)];
-        for (key, prefix) in keys.iter_mut().zip(&of.prefixes) {
-            *key = of.key(*prefix, shared);
-        }
-        let mut bit = KEY_BITS;
+    fn nearest(self, keys: &Keys, aim: u16, among: u64, k: usize) -> Option<u64> {
+        let mut bit = u16::BITS;
         pick(among, k, || {
             bit -= 1;
-            let bits = keys.iter().map(|key| u64::from(key >> bit & 1));
+            let bits = keys.iter().map(|key| u64::from((key ^ aim) >> bit & 1));
             bits.zip(0..).fold(0, |far, (is_far, number)| far | is_far << number)
         })
     }
@@ -86,15 +110,19 @@ impl Planes for Plain {
 pub(crate) struct Best;
 
 impl Planes for Best {
-    fn nearest(self, of: &Unsorted, shared: u32, among: u64, k: usize) -> Option<u64> {
-        run(Nearest { of, shared, among, k })
+    fn nearest(self, keys: &Keys, aim: u16, among: u64, k: usize) -> Option<u64> {
+        run(Nearest { keys, aim, among, k })
+    }
+
+    fn nearest_of(self, few: &Prefixes<'_>, among: u64, k: usize) -> Option<u64> {
+        run(NearestOf { few, among, k })
     }
 }
 
-/// The picking itself as a task.
+/// [`Planes::nearest`] as a task.
 struct Nearest<'a> {
-    of: &'a Unsorted,
-    shared: u32,
+    keys: &'a Keys,
+    aim: u16,
     among: u64,
     k: usize,
 }
@@ -104,33 +132,23 @@ impl Task for Nearest<'_> {
 
     #[inline(always)]
     fn run(self, planes: impl Planes) -> Option<u64> {
-        planes.nearest(self.of, self.shared, self.among, self.k)
+        planes.nearest(self.keys, self.aim, self.among, self.k)
     }
 }
 
-impl Unsorted {
-    /// As [`Planes::nearest`], by the first bits that they do not all share.
-    #[inline(always)]
-    pub(crate) fn nearest(&self, planes: impl Planes, among: u64, k: usize) -> Option<u64> {
-        let shared = self.shared.min(u64::BITS - 1);
-        let nearest = planes.nearest(self, shared, among, k);
-        nearest.or_else(|| self.nearest_of_alike(shared, among, k))
-    }
+/// [`Planes::nearest_of`] as a task.
+struct NearestOf<'a> {
+    few: &'a Prefixes<'a>,
+    among: u64,
+    k: usize,
+}
 
-    /// Where the bits behind those that are known to be shared do not tell: a few may share more
-    /// than they were chosen by.
-    #[cold]
-    fn nearest_of_alike(&self, shared: u32, among: u64, k: usize) -> Option<u64> {
-        let prefixes = &self.prefixes[..self.len.min(FEW_MAX)];
-        let differing = prefixes.iter().fold(0, |bits, prefix| bits | (prefix ^ prefixes[0]));
-        let common = differing.leading_zeros().min(u64::BITS - 1);
-        if common > shared { Best.nearest(self, common, among, k) } else { None }
-    }
+impl Task for NearestOf<'_> {
+    type Output = Option<u64>;
 
-    /// The bits of a distance that are looked at.
     #[inline(always)]
-    fn key(&self, prefix: u64, shared: u32) -> u16 {
-        (((prefix ^ self.aim) << shared) >> (u64::BITS - KEY_BITS)) as u16
+    fn run(self, planes: impl Planes) -> Option<u64> {
+        planes.nearest_of(self.few, self.among, self.k)
     }
 }
 
@@ -142,7 +160,7 @@ impl Unsorted {
 #[inline(always)]
 fn pick(mut among: u64, k: usize, mut farther: impl FnMut() -> u64) -> Option<u64> {
     let (mut picked, mut left) = (0, u32::try_from(k).unwrap_or(u32::MAX));
-    for _ in 0..KEY_BITS {
+    for _ in 0..u16::BITS {
         let far = farther();
         let near = among & !far;
         let count = near.count_ones();
@@ -161,12 +179,10 @@ fn pick(mut among: u64, k: usize, mut farther: impl FnMut() -> u64) -> Option<u6
 #[cfg(all(feature = "simd", target_arch = "x86_64"))]
 mod vectors {
     use pulp::x86::V3;
-    use pulp::{NullaryFnOnce, bytemuck, cast, i16x16};
+    use pulp::{NullaryFnOnce, cast, i16x16, u16x16, u64x4};
 
-    use super::{FEW_MAX, Planes, Task, Unsorted, pick};
+    use super::{FEW_MAX, GROUP, Keys, Planes, Task, pick};
 
-    /// Keys that are made at a time.
-    const GROUP: usize = 8;
     /// Bytes that come from memory at a time.
     const LINE_LEN: usize = 64;
     /// `_MM_HINT_T0`.
@@ -199,6 +215,20 @@ mod vectors {
         }
 
         #[inline(always)]
+        fn count_lower(self, groups: &[[u64; GROUP]], end: u64) -> usize {
+            let end = self.splat_u64x4(end);
+            let mut counts = self.splat_u64x4(0);
+            for group in groups {
+                let [first, second]: [u64x4; 2] = cast(*group);
+                // All ones, which is minus one, for each that is lower.
+                counts = self.wrapping_sub_u64x4(counts, cast(self.cmp_lt_u64x4(first, end)));
+                counts = self.wrapping_sub_u64x4(counts, cast(self.cmp_lt_u64x4(second, end)));
+            }
+            let counts: [u64; 4] = cast(counts);
+            usize::try_from(counts.iter().sum::<u64>()).unwrap_or(usize::MAX)
+        }
+
+        #[inline(always)]
         fn fetch<T>(self, items: &[T]) {
             let first = items.as_ptr().cast::<i8>();
             for at in (0..size_of_val(items)).step_by(LINE_LEN) {
@@ -207,35 +237,35 @@ mod vectors {
         }
 
         #[inline(always)]
-        fn nearest(self, of: &Unsorted, shared: u32, among: u64, k: usize) -> Option<u64> {
-            let mut keys = [0; FEW_MAX];
-            let groups = of.prefixes.as_chunks::<GROUP>().0.iter();
-            let used = of.len.div_ceil(GROUP);
-            for (at, prefixes) in groups.enumerate().take(used) {
-                // Two vectors are packed into one half by half: so the second and the third
-                // group of four change places.
-                let place = at & !3 | (at & 1) << 1 | (at & 2) >> 1;
-                let keys = &mut keys.as_chunks_mut::<GROUP>().0[place];
-                for (key, prefix) in keys.iter_mut().zip(prefixes) {
-                    *key = of.key(*prefix, shared);
-                }
-            }
-            let mut keys: [i16x16; 4] = bytemuck::cast(keys);
-            if of.len <= FEW_MAX / 2 {
-                pick(among, k, || u64::from(signs(self, &mut keys[..2])))
-            } else {
-                pick(among, k, || {
-                    let (lower, upper) = keys.split_at_mut(2);
-                    u64::from(signs(self, upper)) << 32 | u64::from(signs(self, lower))
-                })
-            }
+        fn nearest(self, keys: &Keys, aim: u16, among: u64, k: usize) -> Option<u64> {
+            let aim = self.splat_u16x16(aim);
+            let keys: [u16x16; 4] = cast(*keys);
+            let [a, b, c, d] = keys.map(|keys| self.xor_u16x16(keys, aim));
+            let (mut lower, mut upper) = (halved(self, a, b), halved(self, c, d));
+            pick(among, k, || {
+                let far = u64::from(signs(self, &mut upper)) << u32::BITS;
+                far | u64::from(signs(self, &mut lower))
+            })
         }
+    }
+
+    /// 32 keys in the order that [`signs`] tells their bits in: it packs two vectors into one
+    /// half by half.
+    #[inline(always)]
+    fn halved(avx2: V3, first: u16x16, second: u16x16) -> [i16x16; 2] {
+        const LOWER: i32 = 0x20;
+        const UPPER: i32 = 0x31;
+        let (first, second) = (cast(first), cast(second));
+        [
+            cast(avx2.avx2._mm256_permute2x128_si256::<LOWER>(first, second)),
+            cast(avx2.avx2._mm256_permute2x128_si256::<UPPER>(first, second)),
+        ]
     }
 
     /// The highest bit of each of 32 keys, which then have the next one there.
     #[inline(always)]
-    fn signs(avx2: V3, keys: &mut [i16x16]) -> u32 {
-        let [first, second] = keys else { return 0 };
+    fn signs(avx2: V3, keys: &mut [i16x16; 2]) -> u32 {
+        let [first, second] = keys;
         let bytes = avx2.pack_with_signed_saturation_i16x16(*first, *second);
         *first = avx2.shl_const_i16x16::<1>(*first);
         *second = avx2.shl_const_i16x16::<1>(*second);
@@ -261,6 +291,19 @@ mod tests {
         }
     }
 
+    struct Count<'a> {
+        groups: &'a [[u64; GROUP]],
+        end: u64,
+    }
+
+    impl Task for Count<'_> {
+        type Output = usize;
+
+        fn run(self, planes: impl Planes) -> usize {
+            planes.count_lower(self.groups, self.end)
+        }
+    }
+
     #[test]
     fn with_and_without_vectors_the_rank_is_how_many_are_lower() {
         let mut rng = Rng::from_seed([1; 16]);
@@ -277,36 +320,46 @@ mod tests {
     }
 
     #[test]
-    fn with_and_without_vectors_the_nearest_are_those_of_a_sort_by_the_bits_that_tell() {
+    fn with_and_without_vectors_the_nearest_are_those_of_a_sort_by_their_keys() {
         for seed in 0..=255_u8 {
             let mut rng = Rng::from_seed([seed; 16]);
-            let shared = [0, 1, 17, 47, 48, 60, 63][usize::from(seed % 7)];
-            let (common, aim) = (rng.next_u64(), rng.next_u64());
-            let rest = u64::MAX >> shared;
-            let few = if seed < 128 { u64::MAX } else { 7 << 60 >> shared };
-            let prefixes =
-                core::array::from_fn(|_| common & !rest | rng.next_u64() & rest & (few | common));
+            // All bits may differ, or few.
+            let few = [u16::MAX, 7 << 13, 0x0f00, 3][usize::from(seed % 4)];
+            let mut draw =
+                || u16::from_le_bytes(*rng.next_u64().to_le_bytes().first_chunk().unwrap());
+            let aim = draw();
+            let keys: Keys = core::array::from_fn(|_| aim & !few | draw() & few);
             let wanted = if seed % 2 == 0 { u64::MAX } else { rng.next_u64() };
             for len in 1..=FEW_MAX {
-                let unsorted = Unsorted { prefixes, len, aim, shared };
                 let among = wanted & u64::MAX >> (FEW_MAX - len);
-                let common = prefixes[..len].iter().map(|p| (p ^ prefixes[0]).leading_zeros());
-                let common = common.min().unwrap_or(0).max(shared).min(63);
-                let bits = |at: &usize| ((prefixes[*at] ^ aim) << common) >> 48;
+                let distance = |at: &usize| keys[*at] ^ aim;
                 let mut sorted: Vec<usize> = (0..len).filter(|at| among >> at & 1 == 1).collect();
-                sorted.sort_by_key(bits);
+                sorted.sort_by_key(distance);
                 for k in 1..sorted.len() {
                     let (near, far) = sorted.split_at(k);
-                    let is_told = bits(&near[k - 1]) < bits(&far[0]);
+                    let is_told = distance(&near[k - 1]) < distance(&far[0]);
                     let nearest = near.iter().fold(0, |picked, at| picked | 1 << at);
                     let expected = is_told.then_some(nearest);
                     let context = format!("seed {seed}, {k} of {len}");
-                    assert_eq!(unsorted.nearest(Best, among, k), expected, "{context}");
-                    let best = Best.nearest(&unsorted, common, among, k);
-                    assert_eq!(best, expected, "{context}, known to share all that they do");
-                    let plain = Plain.nearest(&unsorted, common, among, k);
+                    assert_eq!(Best.nearest(&keys, aim, among, k), expected, "{context}");
+                    let plain = Plain.nearest(&keys, aim, among, k);
                     assert_eq!(plain, expected, "{context}, without vectors");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn with_and_without_vectors_those_that_are_lower_are_counted() {
+        let mut rng = Rng::from_seed([2; 16]);
+        for count in 0..20 {
+            let groups: Vec<[u64; GROUP]> =
+                (0..count).map(|_| core::array::from_fn(|_| rng.next_u64() >> 61 << 61)).collect();
+            for end in [0, 1, 1 << 62, (1 << 62) + 1, 1 << 63, 7 << 61, u64::MAX] {
+                let lower = groups.as_flattened().iter().filter(|prefix| **prefix < end).count();
+                assert_eq!(Plain.count_lower(&groups, end), lower, "{count} groups, {end:#x}");
+                let by_best = run(Count { groups: &groups, end });
+                assert_eq!(by_best, lower, "{count} groups, {end:#x}");
             }
         }
     }

@@ -171,7 +171,8 @@ impl Replica {
         to: &mut impl Hear,
     ) {
         let k = k.min(MEMBERS_MAX);
-        if let Err(told) = closest_of(self, target, but, k, &wanted, to) {
+        let of = Wanted { replica: self, is_wanted: &wanted };
+        if let Err(told) = closest_of(&of, target, but, k, to) {
             let wanted = |at: usize| self.contacts[at].id != *but && wanted(&self.livenesses[at]);
             to.hear(self.halved(target, k, wanted).as_slice().iter().skip(told));
         }
@@ -215,23 +216,33 @@ impl Replica {
     }
 }
 
-/// One run.
-impl Runs for Replica {
+/// The members of a replica that are wanted, in one run.
+struct Wanted<'a, W> {
+    replica: &'a Replica,
+    is_wanted: W,
+}
+
+impl<W: Fn(&Liveness) -> bool> Runs for Wanted<'_, W> {
     type Contact = Contact;
-    type Mark = Liveness;
     type At = ();
 
     fn len(&self) -> usize {
-        self.contacts.len()
+        self.replica.contacts.len()
     }
 
     fn locate(&self, _: impl Planes, _: &Id) -> Option<()> {
-        (!self.contacts.is_empty()).then_some(())
+        (!self.replica.contacts.is_empty()).then_some(())
     }
 
-    fn run(&self, (): ()) -> Run<'_, Contact, Liveness> {
-        let Self { prefixes, contacts, livenesses, .. } = self;
-        Run { prefixes, contacts, marks: livenesses, is_clean: false }
+    fn run(&self, (): ()) -> Run<'_, Contact> {
+        let Replica { prefixes, contacts, .. } = self.replica;
+        Run { prefixes, contacts, subtree: None }
+    }
+
+    #[inline(always)]
+    fn unwanted(&self, (): (), range: Range<usize>) -> u64 {
+        let livenesses = self.replica.livenesses[range].iter().zip(0..);
+        livenesses.fold(0, |bits, (of, number)| bits | u64::from(!(self.is_wanted)(of)) << number)
     }
 
     fn before(&self, (): ()) -> Option<()> {

@@ -8,7 +8,7 @@ use kdht_wire::{
 };
 use zerocopy::byteorder::little_endian::{U16, U32, U64};
 
-use crate::closest::{Hear, Told};
+use crate::closest::{Hear, Told, lay_picked};
 use crate::command::Value;
 use crate::counters::Refusal;
 use crate::forward::Forwarded;
@@ -546,6 +546,14 @@ impl Hear for Telling<'_> {
             told += 1;
         }
         *self = Self { places, known: known + told + contacts.count() };
+    }
+
+    #[inline(always)]
+    fn hear_picked<C: Told>(&mut self, contacts: &[C], picked: u64) {
+        if let Some(places) = self.places.get_mut(self.known..) {
+            lay_picked(contacts, picked, places);
+        }
+        self.known += picked.count_ones() as usize;
     }
 }
 

@@ -9,9 +9,9 @@
 //! - A full table takes a newcomer only in the place of a contact that failed, whose pause
 //!   is over, and that nobody has asked again yet; a live contact is never evicted.
 //!
-//! Contacts lie sorted by id, so the answer to a request lies side by side in memory, for
-//! the most part, and any prefix is a range. Memory: at most 76 bytes a contact in a table
-//! of thousands, 63 in the usual case.
+//! Contacts lie sorted by id, so any prefix is a range; and in chunks that are whole subtrees,
+//! for the most part, so that the answer to a request is picked from one of them. Memory: at
+//! most 76 bytes a contact in a table of thousands, 62 in the usual case.
 
 mod bits;
 mod chunk;
@@ -19,6 +19,7 @@ mod directory;
 mod nearest;
 mod patrol;
 mod row;
+mod starts;
 mod walk;
 
 use kdht_wire::{Contact, Endpoint, Id};

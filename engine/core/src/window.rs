@@ -1,15 +1,20 @@
 //! Who is closest, of contacts that lie sorted by id.
 //!
 //! Ids that share their first bits with the target lie side by side, and each of them is
-//! closer than any other. So the closest k are in the window of ids that share as many bits
-//! with the target as k of them do; and of all in the window the nearest are picked at once.
-//! How many bits that may be, the ids around the target tell; few of them give a guess.
+//! closer than any other. So where the run that the target belongs to is known to be all that
+//! share some bits, and k of them are wanted, the closest k are in it. Else they are in the
+//! window of ids that share as many bits with the target as k of them do: how many that may be,
+//! the ids around the target tell; few of them give a guess. Of all in the run or the window the
+//! nearest are picked at once.
+
+use core::cmp::Ordering;
+use core::ops::Range;
 
 use kdht_wire::Id;
 
 use crate::closest::{Hear, Told};
-use crate::few::{FEW_MAX, Few, numbers_of};
-use crate::planes::{self, Planes, Task};
+use crate::few::{FEW_MAX, Few, first_bits, sorted};
+use crate::planes::{self, Keys, Planes, Task, key};
 
 /// Most windows for one answer.
 const FILLS_MAX: usize = 64;
@@ -23,15 +28,29 @@ const NO_STARTS: [usize; RUNS_MAX] = [0, FEW_MAX, FEW_MAX];
 
 /// Contacts that lie side by side, sorted by id.
 #[derive(Debug)]
-pub(crate) struct Run<'a, T, M> {
+pub(crate) struct Run<'a, T> {
     /// The first 64 bits of each one's id.
     pub(crate) prefixes: &'a [u64],
     /// As many.
     pub(crate) contacts: &'a [T],
-    /// As many: what tells whether each is wanted.
-    pub(crate) marks: &'a [M],
-    /// Whether all are known to be wanted.
-    pub(crate) is_clean: bool,
+    /// What is known if they are all contacts that share some bits.
+    pub(crate) subtree: Option<Subtree<'a>>,
+}
+
+/// All contacts that share some bits: at most 64.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subtree<'a> {
+    /// How many bits they share.
+    pub(crate) depth: u8,
+    /// The bits behind these, but for bits behind the first 64.
+    pub(crate) keys: &'a Keys,
+}
+
+impl Subtree<'_> {
+    /// How many bits its contacts share before their keys, as far as 64 bits tell.
+    pub(crate) fn shared(depth: u8) -> u32 {
+        u32::from(depth).min(u64::BITS - 1)
+    }
 }
 
 /// Where the contact with this id is among sorted ones, or would be; `prefixes` are the first
@@ -47,30 +66,27 @@ pub(crate) fn find<T: Told>(prefixes: &[u64], contacts: &[T], id: &Id) -> Result
 /// Contacts sorted by id, in one run or in several.
 pub(crate) trait Runs {
     type Contact: Told;
-    /// What tells whether a contact is wanted.
-    type Mark;
     /// Where a run is.
     type At: Copy;
 
     /// Contacts in all.
     fn len(&self) -> usize;
-    /// The run in which `id` is, or would be; none if there are no contacts.
+    /// The run to which `id` belongs; none if there are no contacts.
     fn locate(&self, planes: impl Planes, id: &Id) -> Option<Self::At>;
-    fn run(&self, at: Self::At) -> Run<'_, Self::Contact, Self::Mark>;
+    fn run(&self, at: Self::At) -> Run<'_, Self::Contact>;
+    /// A bit for each in the `range` (at most 64) of the run that is not wanted, the lowest for
+    /// the first; the bits above may be any.
+    fn unwanted(&self, at: Self::At, range: Range<usize>) -> u64;
     /// The run of the next lower ids, which is not empty.
     fn before(&self, at: Self::At) -> Option<Self::At>;
     /// The run of the next higher ids, which is not empty.
     fn after(&self, at: Self::At) -> Option<Self::At>;
 }
 
-/// Tells `to` of the `k` contacts nearest to `target` that are `wanted` and not `but`, in any
+/// Tells `to` of the `k` contacts nearest to `target` that are wanted and not `but`, in any
 /// order. If there are more than 64 where the windows would have to be (with 63 bits in
 /// common, or most of them unwanted), or they lie in more than 3 runs, it ends early and the
 /// error is how many it told: the nearest ones.
-///
-/// Where ids that share d + 1 bits with the target are too few and those that share d too
-/// many for one window, the rest of the answer is among those that share exactly d; they are
-/// read in the same way, around the target with its bit d turned over.
 ///
 /// Cost: O(k + log contacts) where ids are as hashes or k-buckets have them. With ids chosen
 /// to be in the way at most 64 windows are tried.
@@ -80,35 +96,85 @@ pub(crate) fn closest_of<R: Runs>(
     target: &Id,
     but: &Id,
     k: usize,
-    wanted: impl Fn(&R::Mark) -> bool,
     to: &mut impl Hear,
 ) -> Result<(), usize> {
-    planes::run(Search { runs, target, but, k, wanted, to })
+    planes::run(Search { runs, target, but, k, to })
 }
 
 /// What [`closest_of`] was asked.
-struct Search<'a, R, W, H> {
+struct Search<'a, R, H> {
     runs: &'a R,
     target: &'a Id,
     but: &'a Id,
     k: usize,
-    wanted: W,
     to: &'a mut H,
 }
 
-impl<R: Runs, W: Fn(&R::Mark) -> bool, H: Hear> Task for Search<'_, R, W, H> {
+impl<R: Runs, H: Hear> Task for Search<'_, R, H> {
     type Output = Result<(), usize>;
 
     #[inline(always)]
-    fn run(self, planes: impl Planes) -> Result<(), usize> {
-        let Self { runs, target, but, k, wanted, to } = self;
+    fn run(mut self, planes: impl Planes) -> Result<(), usize> {
+        let at = self.runs.locate(planes, self.target).filter(|_| self.k > 0);
+        let Some(at) = at else { return Ok(()) };
+        if self.tell_of_subtree(planes, at) {
+            return Ok(());
+        }
+        self.tell_of_windows(planes, at)
+    }
+}
+
+impl<R: Runs, H: Hear> Search<'_, R, H> {
+    fn is_far(&self) -> bool {
+        self.runs.len() > NEAR_MAX
+    }
+
+    /// Tells of the nearest if they are known to be in the run at `at`, to which the target
+    /// belongs. Whether they are.
+    #[inline(always)]
+    fn tell_of_subtree(&mut self, planes: impl Planes, at: R::At) -> bool {
+        let Self { runs, target, but, k, .. } = *self;
+        let Run { contacts, subtree, .. } = runs.run(at);
+        let Some(Subtree { depth, keys }) = subtree else { return false };
+        let (len, shared) = (contacts.len(), Subtree::shared(depth));
+        if len < k || len > FEW_MAX {
+            return false;
+        }
+        if self.is_far() {
+            planes.fetch(contacts);
+        }
+        let mut among = first_bits(len) & !runs.unwanted(at, 0..len);
+        if (but.prefix() ^ target.prefix()).leading_zeros() >= shared {
+            let struck = contacts.iter().position(|contact| contact.id() == but);
+            among &= !struck.map_or(0, |number| 1 << number);
+        }
+        let nearest = match (among.count_ones() as usize).cmp(&k) {
+            Ordering::Less => return false,
+            Ordering::Equal => among,
+            Ordering::Greater => {
+                let id_of = |number: usize| contacts.get(number).map_or(&Id::ZERO, Told::id);
+                let nearest = planes.nearest(keys, key(target.prefix(), shared), among, k);
+                nearest.unwrap_or_else(|| sorted(among, target, k, id_of))
+            }
+        };
+        self.to.hear_picked(contacts, nearest);
+        true
+    }
+
+    /// Tells of the nearest, window by window around the run at `at`.
+    ///
+    /// Where ids that share d + 1 bits with the target are too few and those that share d too
+    /// many for one window, the rest of the answer is among those that share exactly d; they are
+    /// read in the same way, around the target with its bit d turned over.
+    #[inline(always)]
+    fn tell_of_windows(self, planes: impl Planes, mut at: R::At) -> Result<(), usize> {
+        let is_far = self.is_far();
+        let Self { runs, target, but, k, to } = self;
         let mut left = k;
-        let Some(mut at) = runs.locate(planes, target).filter(|_| k > 0) else { return Ok(()) };
         let mut window = Window::new(target);
         let mut aim = *target;
         // Only ids that share so many bits with the aim are still to be read.
         let mut least = 0;
-        let is_far = runs.len() > NEAR_MAX;
         let prefixes = runs.run(at).prefixes;
         if is_far && prefixes.len() <= FEW_MAX {
             planes.fetch(prefixes);
@@ -116,7 +182,7 @@ impl<R: Runs, W: Fn(&R::Mark) -> bool, H: Hear> Task for Search<'_, R, W, H> {
         let mut shared = shared_around(prefixes, aim.prefix(), left);
         let mut too_many = None;
         for _ in 0..FILLS_MAX {
-            if !window.fill(planes, runs, at, &aim, shared, &wanted) {
+            if !window.fill(planes, runs, at, &aim, shared) {
                 too_many = Some(shared);
                 shared += 1;
                 if shared == u64::BITS {
@@ -195,24 +261,23 @@ impl<'a, T: Told> Window<'a, T> {
         at: R::At,
         target: &Id,
         shared: u32,
-        wanted: &impl Fn(&R::Mark) -> bool,
     ) -> bool {
         (self.count, self.starts) = (0, NO_STARTS);
         self.few.restart(target, shared);
         let rest = u64::MAX >> shared;
         let (lowest, highest) = (target.prefix() & !rest, target.prefix() | rest);
-        let from = |run: &Run<'_, T, R::Mark>| planes.rank(run.prefixes, |prefix| prefix < lowest);
-        let to = |run: &Run<'_, T, R::Mark>| planes.rank(run.prefixes, |prefix| prefix <= highest);
+        let from = |run: &Run<'_, T>| planes.rank(run.prefixes, |prefix| prefix < lowest);
+        let to = |run: &Run<'_, T>| planes.rank(run.prefixes, |prefix| prefix <= highest);
         let run = runs.run(at);
         let (first, end) = (from(&run), to(&run));
-        if !self.add(&run, first, end, wanted) {
+        if !self.add(runs, at, first..end) {
             return false;
         }
         let mut before = if first == 0 { runs.before(at) } else { None };
         while let Some(at) = before {
             let run = runs.run(at);
             let first = from(&run);
-            if !self.add(&run, first, run.prefixes.len(), wanted) {
+            if !self.add(runs, at, first..run.prefixes.len()) {
                 return false;
             }
             before = if first == 0 { runs.before(at) } else { None };
@@ -221,7 +286,7 @@ impl<'a, T: Told> Window<'a, T> {
         while let Some(at) = after {
             let run = runs.run(at);
             let end = to(&run);
-            if !self.add(&run, 0, end, wanted) {
+            if !self.add(runs, at, 0..end) {
                 return false;
             }
             after = if end == run.prefixes.len() { runs.after(at) } else { None };
@@ -230,25 +295,18 @@ impl<'a, T: Told> Window<'a, T> {
     }
 
     #[inline(always)]
-    fn add<M>(
-        &mut self,
-        run: &Run<'a, T, M>,
-        first: usize,
-        end: usize,
-        wanted: &impl Fn(&M) -> bool,
-    ) -> bool {
-        if first == end {
+    fn add<R: Runs<Contact = T>>(&mut self, runs: &'a R, at: R::At, range: Range<usize>) -> bool {
+        if range.is_empty() {
             return true;
         }
-        let Some(place) = self.runs.get_mut(self.count) else { return false };
-        let (prefixes, contacts) = (&run.prefixes[first..end], &run.contacts[first..end]);
-        *place = contacts;
+        let (Some(place), true) = (self.runs.get_mut(self.count), range.len() <= FEW_MAX) else {
+            return false;
+        };
+        let run = runs.run(at);
+        *place = &run.contacts[range.clone()];
         self.starts[self.count] = self.few.len();
         self.count += 1;
-        if run.is_clean {
-            return self.few.add_all(prefixes);
-        }
-        self.few.add_some(prefixes, run.marks[first..end].iter().map(wanted))
+        self.few.add_all(&run.prefixes[range.clone()], runs.unwanted(at, range))
     }
 
     /// The contact `id` is not wanted.
@@ -267,7 +325,7 @@ impl<'a, T: Told> Window<'a, T> {
         for (contacts, start) in runs.iter().zip(starts).take(self.count) {
             // The bits of the next runs are behind its last contact.
             let own = nearest.checked_shr(u32::try_from(*start).unwrap_or(0)).unwrap_or(0);
-            to.hear(numbers_of(own).map_while(|number| contacts.get(number)));
+            to.hear_picked(contacts, own & first_bits(contacts.len()));
         }
         few.wanted().min(k)
     }
@@ -289,6 +347,7 @@ mod tests {
     use kdht_wire::{Contact, Endpoint};
 
     use super::*;
+    use crate::few::numbers_of;
     use crate::rng::Rng;
 
     struct Known {
@@ -313,6 +372,10 @@ mod tests {
         fn hear<'c, C: Told + 'c>(&mut self, contacts: impl Iterator<Item = &'c C>) {
             self.0.extend(contacts.map(Told::id));
         }
+
+        fn hear_picked<C: Told>(&mut self, contacts: &[C], picked: u64) {
+            self.0.extend(numbers_of(picked).map(|number| contacts[number].id()));
+        }
     }
 
     fn below(rng: &mut Rng, end: usize) -> usize {
@@ -326,7 +389,6 @@ mod tests {
 
     impl Runs for Cut {
         type Contact = Known;
-        type Mark = Known;
         type At = usize;
 
         fn len(&self) -> usize {
@@ -337,10 +399,14 @@ mod tests {
             Some(self.runs.partition_point(|run| run.1[0].id <= *id).saturating_sub(1))
         }
 
-        fn run(&self, at: usize) -> Run<'_, Known, Known> {
+        fn run(&self, at: usize) -> Run<'_, Known> {
             let (prefixes, contacts) = &self.runs[at];
-            let is_clean = contacts.iter().all(|known| known.is_wanted);
-            Run { prefixes, contacts, marks: contacts, is_clean }
+            Run { prefixes, contacts, subtree: None }
+        }
+
+        fn unwanted(&self, at: usize, range: Range<usize>) -> u64 {
+            let unwanted = self.runs[at].1[range].iter().map(|known| !known.is_wanted);
+            unwanted.zip(0..).fold(0, |bits, (is, number)| bits | u64::from(is) << number)
         }
 
         fn before(&self, at: usize) -> Option<usize> {
@@ -399,8 +465,7 @@ mod tests {
                 let but = if rng.below(2) == 0 { any } else { rng.id() };
                 let k = below(&mut rng, 21);
                 let mut got = Heard::default();
-                let wanted = |known: &Known| known.is_wanted;
-                let told = closest_of(&cut, &target, &but, k, wanted, &mut got);
+                let told = closest_of(&cut, &target, &but, k, &mut got);
                 if seed % 7 < 5 {
                     asked += 1;
                     answered += usize::from(told.is_ok());

@@ -4,20 +4,27 @@ use alloc::vec::Vec;
 
 use kdht_wire::{Contact, Endpoint, Id};
 
+use super::bits::{HIGHEST, before, blend};
 use super::row::{Part, insert_in_steps, split_in_steps, trim};
 use crate::closest::Told;
 use crate::contact::BACKOFF_S;
+use crate::planes::{Keys, key};
 use crate::time::Nanos;
-use crate::window::find;
+use crate::window::{Subtree, find};
 
 /// Most contacts of a chunk: 3 KiB of them.
 pub(super) const CHUNK_MAX: usize = 64;
-/// Neighbours of together no more contacts than this become one chunk. The gap to
-/// [`CHUNK_MAX`] keeps insertions and removals at one place from splitting and joining
-/// by turns.
-const CHUNK_JOINED_MAX: usize = 48;
-/// Contacts by which a chunk's memory grows: 192 bytes.
-const CHUNK_STEP: usize = 4;
+/// The two halves of a range become one chunk if they have no more contacts than this. The gap
+/// to [`CHUNK_MAX`] keeps insertions and removals at one place from splitting and joining by
+/// turns.
+const HALVES_JOINED_MAX: usize = 48;
+/// Any other neighbours do if they have no more than this: fewer, because what they become is
+/// not the whole of a subtree.
+const JOINED_MAX: usize = 40;
+/// A chunk is split where its ids branch, unless one side had fewer contacts than this.
+const BRANCH_MIN: usize = CHUNK_MAX / 8;
+/// Contacts by which a chunk's memory grows: 112 bytes.
+const CHUNK_STEP: usize = 2;
 
 /// One contact of a wide table: 48 bytes. Each answered a request of ours once.
 #[derive(Clone, Copy, Debug)]
@@ -90,36 +97,67 @@ impl Told for Entry {
     }
 }
 
-/// 1 to 64 contacts, sorted by id.
+/// 1 to 64 contacts, sorted by id: all that there are in a range of ids.
 #[derive(Debug)]
 pub(super) struct Chunk {
     /// The first 64 bits of each one's id: what is read to find ids, 8 to a cache line.
     pub(super) prefixes: Vec<u64>,
     pub(super) entries: Vec<Entry>,
-    /// How many of them are not good.
-    pub(super) failing: usize,
+    /// If there is a depth, 16 bits of each one's id behind as many as [`Subtree::shared`].
+    pub(super) keys: Keys,
+    /// A bit for each of them that is not good, the lowest for the first.
+    pub(super) failing: u64,
+    /// The lowest id of the range, which ends where the next chunk's begins.
+    pub(super) start: Id,
+    /// How many bits all ids of the range share, if it is all ids that share them: a subtree.
+    pub(super) depth: Option<u8>,
 }
 
 impl Chunk {
+    /// The only chunk.
     pub(super) fn of(entry: Entry) -> Self {
-        let mut chunk = Self { prefixes: Vec::new(), entries: Vec::new(), failing: 0 };
+        let mut chunk = Self {
+            prefixes: Vec::new(),
+            entries: Vec::new(),
+            keys: [0; CHUNK_MAX],
+            failing: 0,
+            start: Id::ZERO,
+            depth: Some(0),
+        };
         chunk.insert(0, entry);
         chunk
     }
 
     pub(super) fn insert(&mut self, at: usize, entry: Entry) {
-        self.failing += usize::from(!entry.is_good());
-        insert_in_steps(&mut self.prefixes, at, entry.contact.id.prefix(), CHUNK_STEP);
+        let below = bits_below(at);
+        self.failing = self.failing & below | (self.failing & !below) << 1;
+        self.failing |= u64::from(!entry.is_good()) << at;
+        let prefix = entry.contact.id.prefix();
+        self.keys.copy_within(at..CHUNK_MAX - 1, at + 1);
+        self.keys[at] = key(prefix, self.shared());
+        insert_in_steps(&mut self.prefixes, at, prefix, CHUNK_STEP);
         insert_in_steps(&mut self.entries, at, entry, CHUNK_STEP);
     }
 
     pub(super) fn remove(&mut self, at: usize) -> Entry {
+        let below = bits_below(at);
+        self.failing = self.failing & below | self.failing >> 1 & !below;
+        self.keys.copy_within(at + 1.., at);
         self.prefixes.remove(at);
         let entry = self.entries.remove(at);
-        self.failing -= usize::from(!entry.is_good());
         trim(&mut self.prefixes, CHUNK_STEP);
         trim(&mut self.entries, CHUNK_STEP);
         entry
+    }
+
+    /// Changes the contact at `at`, though not its id. Whether it was and is good.
+    pub(super) fn update(&mut self, at: usize, change: impl FnOnce(&mut Entry)) -> (bool, bool) {
+        let entry = &mut self.entries[at];
+        let was_good = entry.is_good();
+        change(entry);
+        let is_good = entry.is_good();
+        self.failing = self.failing & !(1 << at) | u64::from(!is_good) << at;
+        (was_good, is_good)
     }
 
     /// Where `id` is, or would be.
@@ -127,41 +165,107 @@ impl Chunk {
         find(&self.prefixes, &self.entries, id)
     }
 
-    fn count_failing(&mut self) {
-        self.failing = self.entries.iter().filter(|entry| !entry.is_good()).count();
+    /// How many of its contacts are not good.
+    pub(super) fn failing(&self) -> usize {
+        self.failing.count_ones() as usize
+    }
+
+    /// How many bits its contacts share before their keys.
+    fn shared(&self) -> u32 {
+        Subtree::shared(self.depth.unwrap_or(0))
+    }
+
+    /// Its depth is another, or other contacts are in it.
+    fn make_keys(&mut self) {
+        let shared = self.shared();
+        for (place, prefix) in self.keys.iter_mut().zip(&self.prefixes) {
+            *place = key(*prefix, shared);
+        }
+    }
+
+    /// Whether it and the one behind it are the two halves of a subtree.
+    fn is_half_with(&self, next: &Self) -> bool {
+        let Some(bit) = self.depth.and_then(|depth| depth.checked_sub(1)) else { return false };
+        self.depth == next.depth && self.start.shared_prefix(&next.start) == bit
+    }
+
+    /// Where its ids branch; if nearly all are on one side, its middle. As an index, and as the
+    /// lowest id of the upper part.
+    fn branch(&self) -> (usize, Id) {
+        let [first, .., last] = &self.entries[..] else { return (0, self.start) };
+        let bit = first.contact.id.shared_prefix(&last.contact.id);
+        let start = blend(&last.contact.id, &Id::ZERO, bit + 1);
+        let at = self.entries.partition_point(|entry| entry.contact.id < start);
+        if at.min(self.entries.len() - at) >= BRANCH_MIN {
+            return (at, start);
+        }
+        let middle = self.entries.len() / 2;
+        (middle, self.entries[middle].contact.id)
     }
 }
 
-impl Part for Chunk {
-    const JOINED_MAX: usize = CHUNK_JOINED_MAX;
+/// A bit for each of the first `at` (at most 63) contacts.
+fn bits_below(at: usize) -> u64 {
+    (1 << at) - 1
+}
 
-    fn first(&self) -> &Id {
-        // A chunk without contacts is taken out at once.
-        self.entries.first().map_or(&Id::ZERO, |entry| &entry.contact.id)
+/// How many bits the ids from `start` to before `end` share, if they are all that share them.
+fn depth_of(start: &Id, end: Option<&Id>) -> Option<u8> {
+    let last = end.map_or(HIGHEST, before);
+    let depth = start.shared_prefix(&last);
+    let is_all = blend(start, &Id::ZERO, depth) == *start && blend(&last, &HIGHEST, depth) == last;
+    is_all.then_some(depth)
+}
+
+impl Part for Chunk {
+    fn start(&self) -> &Id {
+        &self.start
     }
 
     fn len(&self) -> usize {
         self.entries.len()
     }
 
-    fn split(&mut self) -> Self {
-        let half = self.entries.len() / 2;
-        let prefixes = split_in_steps(&mut self.prefixes, half, CHUNK_STEP);
-        let entries = split_in_steps(&mut self.entries, half, CHUNK_STEP);
-        self.count_failing();
-        let mut upper = Self { prefixes, entries, failing: 0 };
-        upper.count_failing();
+    fn may_join(&self, next: &Self) -> bool {
+        let most = if self.is_half_with(next) { HALVES_JOINED_MAX } else { JOINED_MAX };
+        self.len() + next.len() <= most
+    }
+
+    fn split(&mut self, end: Option<&Id>) -> Self {
+        let (at, start) = self.branch();
+        let mut upper = Self {
+            prefixes: split_in_steps(&mut self.prefixes, at, CHUNK_STEP),
+            entries: split_in_steps(&mut self.entries, at, CHUNK_STEP),
+            keys: [0; CHUNK_MAX],
+            failing: self.failing >> at,
+            start,
+            depth: depth_of(&start, end),
+        };
+        upper.make_keys();
+        self.failing &= bits_below(at);
+        self.depth = depth_of(&self.start, Some(&start));
+        self.make_keys();
         upper
     }
 
     fn append(&mut self, next: Self) {
+        self.depth = self.depth.filter(|_| self.is_half_with(&next)).map(|depth| depth - 1);
+        self.failing |= next.failing << self.entries.len();
         self.prefixes.reserve_exact(next.prefixes.len());
         self.prefixes.extend_from_slice(&next.prefixes);
         self.entries.reserve_exact(next.entries.len());
         self.entries.extend_from_slice(&next.entries);
-        self.failing += next.failing;
         trim(&mut self.prefixes, CHUNK_STEP);
         trim(&mut self.entries, CHUNK_STEP);
+        self.make_keys();
+    }
+
+    fn extend_up(&mut self) {
+        self.depth = None;
+    }
+
+    fn extend_down(&mut self, start: &Id) {
+        (self.start, self.depth) = (*start, None);
     }
 
     fn heap_bytes(&self) -> usize {

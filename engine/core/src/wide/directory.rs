@@ -1,9 +1,15 @@
 //! Contacts sorted by id: chunks of them in pages, pages in one row.
 //!
+//! Each chunk is all contacts of a range of ids, and is split where they branch. So with ids as
+//! hashes give them each is all contacts that share some bits, and whoever asks for an id in its
+//! range mostly finds all of the answer in it.
+//!
 //! A chunk holds at most 64 contacts, a page at most 256 chunks; neighbouring chunks of a
-//! page hold more than 48, neighbouring pages more than 192 chunks; at most 7 contacts'
-//! memory of a chunk is unused. So a contact costs at most 76 bytes in a table of
-//! thousands, however the ids lie and whatever was removed.
+//! page hold more than 40, or 48 if they are the halves of a subtree, neighbouring pages more
+//! than 192 chunks; at most 3 contacts' memory of a chunk is unused. So a contact costs at most
+//! 76 bytes in a table of thousands, however the ids lie and whatever was removed.
+
+use core::ops::Range;
 
 use kdht_wire::Id;
 
@@ -11,7 +17,7 @@ use super::chunk::{CHUNK_MAX, Chunk, Entry};
 use super::row::{Part, ROW_MAX, Row};
 use super::walk::{Backward, Forward};
 use crate::planes::{Best, Planes};
-use crate::window::{Run, Runs};
+use crate::window::{Run, Runs, Subtree};
 
 /// Where a contact is, until the next insertion or removal.
 #[derive(Clone, Copy, Debug)]
@@ -58,12 +64,8 @@ impl Directory {
     /// Changes the contact at `place`, though not its id.
     pub(super) fn update(&mut self, place: Place, change: impl FnOnce(&mut Entry)) {
         let chunk = &mut self.pages.parts[place.page].parts[place.chunk];
-        let entry = &mut chunk.entries[place.index];
-        let was_failing = usize::from(!entry.is_good());
-        change(entry);
-        let is_failing = usize::from(!entry.is_good());
-        chunk.failing = chunk.failing + is_failing - was_failing;
-        self.failing = self.failing + is_failing - was_failing;
+        let (was_good, is_good) = chunk.update(place.index, change);
+        self.failing = self.failing + usize::from(!is_good) - usize::from(!was_good);
     }
 
     /// Inserts a contact whose id is not there. O(log contacts) and the moving of at most
@@ -76,7 +78,6 @@ impl Directory {
             let place = self.make_room(place, &entry.contact.id);
             let page = &mut self.pages.parts[place.page];
             page.parts[place.chunk].insert(place.index, entry);
-            self.restart(place);
         }
         self.len += 1;
         self.failing += usize::from(!entry.is_good());
@@ -88,18 +89,13 @@ impl Directory {
         let entry = page.parts[place.chunk].remove(place.index);
         self.len -= 1;
         self.failing -= usize::from(!entry.is_good());
-        if page.parts[place.chunk].len() == 0 {
-            page.remove(place.chunk);
-            if page.len() == 0 {
-                self.pages.remove(place.page);
-                return entry;
-            }
-            if place.chunk == 0 {
-                self.pages.restart(place.page);
-            }
+        if page.parts[place.chunk].len() > 0 {
+            page.settle(place.chunk);
+        } else if page.len() > 1 {
+            page.dissolve(place.chunk);
         } else {
-            self.restart(place);
-            self.pages.parts[place.page].settle(place.chunk);
+            self.pages.dissolve(place.page);
+            return entry;
         }
         self.pages.settle(place.page);
         entry
@@ -128,13 +124,14 @@ impl Directory {
 
     /// Splits the chunk at `place` if it is full. Returns the place of `id` thereafter.
     fn make_room(&mut self, place: Place, id: &Id) -> Place {
+        let end = self.pages.parts.get(place.page + 1).map(|next| *next.start());
         let page = &mut self.pages.parts[place.page];
         if page.parts[place.chunk].len() < CHUNK_MAX {
             return place;
         }
-        page.split_part(place.chunk);
+        page.split_part(place.chunk, end.as_ref());
         if page.len() > ROW_MAX {
-            self.pages.split_part(place.page);
+            self.pages.split_part(place.page, None);
         } else {
             // Both halves may have joined neighbours, so that the page is smaller now.
             self.pages.settle(place.page);
@@ -142,21 +139,10 @@ impl Directory {
         let (Ok(place) | Err(place)) = self.seek(id);
         place
     }
-
-    /// The chunk at `place` may have another first id.
-    fn restart(&mut self, place: Place) {
-        if place.index == 0 {
-            self.pages.parts[place.page].restart(place.chunk);
-            if place.chunk == 0 {
-                self.pages.restart(place.page);
-            }
-        }
-    }
 }
 
 impl Runs for Directory {
     type Contact = Entry;
-    type Mark = Entry;
     /// Its page and its chunk.
     type At = (usize, usize);
 
@@ -170,9 +156,16 @@ impl Runs for Directory {
         Some((page, self.pages.parts.get(page)?.find(planes, id)))
     }
 
-    fn run(&self, (page, chunk): (usize, usize)) -> Run<'_, Entry, Entry> {
-        let Chunk { prefixes, entries, failing } = &self.pages.parts[page].parts[chunk];
-        Run { prefixes, contacts: entries, marks: entries, is_clean: *failing == 0 }
+    #[inline(always)]
+    fn run(&self, (page, chunk): (usize, usize)) -> Run<'_, Entry> {
+        let Chunk { prefixes, entries, keys, depth, .. } = &self.pages.parts[page].parts[chunk];
+        let subtree = depth.map(|depth| Subtree { depth, keys });
+        Run { prefixes, contacts: entries, subtree }
+    }
+
+    #[inline(always)]
+    fn unwanted(&self, (page, chunk): (usize, usize), range: Range<usize>) -> u64 {
+        self.pages.parts[page].parts[chunk].failing >> range.start
     }
 
     fn before(&self, (page, chunk): (usize, usize)) -> Option<(usize, usize)> {

@@ -10,7 +10,7 @@
 use kdht_wire::Id;
 
 use super::Wide;
-use super::bits::blend;
+use super::bits::{HIGHEST, blend};
 use super::chunk::Entry;
 use super::walk::Walk;
 use crate::bucket::MEMBERS_MAX;
@@ -18,8 +18,6 @@ use crate::closest::{Closest, Hear};
 use crate::few::{FEW_MAX, Few, numbers_of};
 use crate::planes::Best;
 use crate::window::closest_of;
-
-const HIGHEST: Id = Id([0xff; 20]);
 
 // A group larger than can be chosen from is sure to have the rest of the answer.
 const _: () = assert!(FEW_MAX >= MEMBERS_MAX);
@@ -53,7 +51,7 @@ impl Wide {
     /// The `k` (at most 20) good contacts nearest to `target`, in any order, without `asker`.
     /// Fewer only if fewer are known. Never the own id. Exact.
     ///
-    /// Cost: O(log contacts + k) for ids as hashes give them, in two or three chunks; in any
+    /// Cost: O(log contacts + k) for ids as hashes give them, mostly in one chunk; in any
     /// crowd of ids with a common prefix at most one seek of the crowd more. Each contact in
     /// the way that failed is read, but for whole chunks of such. Ids chosen to be in the
     /// way cost a search of three seeks and 65 good contacts, and of those in the way that
@@ -66,9 +64,10 @@ impl Wide {
     }
 
     /// Tells those of [`Wide::closest`].
+    #[inline(always)]
     pub(crate) fn tell_closest(&self, target: &Id, k: usize, asker: &Id, to: &mut impl Hear) {
         let (k, runs) = (k.min(MEMBERS_MAX), &self.directory);
-        if let Err(told) = closest_of(runs, target, asker, k, Entry::is_good, to) {
+        if let Err(told) = closest_of(runs, target, asker, k, to) {
             to.hear(self.search(target, k, asker).out.as_slice().iter().skip(told));
         }
     }

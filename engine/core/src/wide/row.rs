@@ -1,9 +1,11 @@
-//! Sorted parts and an array of where each begins: both levels of the directory.
+//! Parts in the order of their ids and an array of where each begins: both levels of the
+//! directory.
 
 use alloc::vec::Vec;
 
 use kdht_wire::Id;
 
+use super::starts::Starts;
 use crate::planes::Planes;
 
 /// Most parts of a row below the uppermost: 2 KiB of prefixes.
@@ -13,19 +15,24 @@ const ROW_JOINED_MAX: usize = 192;
 /// Parts by which a row's memory grows.
 const ROW_STEP: usize = 16;
 
-/// What a row consists of: a run of contacts that is never empty while it is in a row.
+/// What a row consists of: a run of contacts that is never empty while it is in a row, and the
+/// range of ids that they are all the contacts of. Ranges lie side by side; together they are
+/// all ids.
 pub(super) trait Part: Sized {
-    /// Neighbours of together no more than this are joined.
-    const JOINED_MAX: usize;
-
-    /// The lowest id.
-    fn first(&self) -> &Id;
+    /// The lowest id of its range.
+    fn start(&self) -> &Id;
     /// Contacts of a chunk, parts of a row.
     fn len(&self) -> usize;
-    /// Gives the upper half away.
-    fn split(&mut self) -> Self;
+    /// Whether it and the part behind it are small enough to be joined.
+    fn may_join(&self, next: &Self) -> bool;
+    /// Gives the upper part of its range away, which ends before `end`, if anywhere.
+    fn split(&mut self, end: Option<&Id>) -> Self;
     /// Takes what lies behind it.
     fn append(&mut self, next: Self);
+    /// Takes the range behind it, in which nothing is.
+    fn extend_up(&mut self);
+    /// Takes the range before it, in which nothing is.
+    fn extend_down(&mut self, start: &Id);
     /// Memory behind it, in bytes, as allocated.
     fn heap_bytes(&self) -> usize;
 }
@@ -33,16 +40,16 @@ pub(super) trait Part: Sized {
 /// Parts in the order of their ids.
 ///
 /// A part is found among the prefixes, which lie side by side: 8 to a cache line. Only
-/// where prefixes are equal are the parts' first ids read.
+/// where prefixes are equal are the parts' starts read.
 #[derive(Debug)]
 pub(super) struct Row<T> {
-    /// The first 64 bits of each part's first id.
-    pub(super) starts: Vec<u64>,
+    /// The first 64 bits of each part's start.
+    pub(super) starts: Starts,
     pub(super) parts: Vec<T>,
 }
 
 impl<T: Part> Row<T> {
-    pub(super) const EMPTY: Self = Self { starts: Vec::new(), parts: Vec::new() };
+    pub(super) const EMPTY: Self = Self { starts: Starts::EMPTY, parts: Vec::new() };
 
     pub(super) fn of(part: T) -> Self {
         let mut row = Self::EMPTY;
@@ -50,16 +57,15 @@ impl<T: Part> Row<T> {
         row
     }
 
-    /// Which part `id` belongs to: the last that begins at or before it, else the first.
-    /// O(log parts).
+    /// In which part's range `id` is; if it is before all, the first. O(log parts).
     #[inline(always)]
     pub(super) fn find(&self, planes: impl Planes, id: &Id) -> usize {
-        if self.starts.len() <= 1 {
+        if self.parts.len() <= 1 {
             return 0;
         }
         let prefix = id.prefix();
-        let lower = planes.rank(&self.starts, |start| start < prefix);
-        let same = match self.starts.get(lower) {
+        let lower = self.starts.rank(planes, prefix);
+        let same = match self.starts.as_slice().get(lower) {
             Some(start) if *start == prefix => self.begun_of_same(lower, id),
             _ => 0,
         };
@@ -70,32 +76,37 @@ impl<T: Part> Row<T> {
     #[cold]
     fn begun_of_same(&self, lower: usize, id: &Id) -> usize {
         let prefix = id.prefix();
-        let same = self.starts[lower..].partition_point(|start| *start == prefix);
-        self.parts[lower..lower + same].partition_point(|part| part.first() <= id)
+        let same = self.starts.as_slice()[lower..].partition_point(|start| *start == prefix);
+        self.parts[lower..lower + same].partition_point(|part| part.start() <= id)
     }
 
     pub(super) fn insert(&mut self, at: usize, part: T) {
-        insert_in_steps(&mut self.starts, at, part.first().prefix(), ROW_STEP);
+        self.starts.insert(at, part.start().prefix());
         insert_in_steps(&mut self.parts, at, part, ROW_STEP);
     }
 
-    pub(super) fn remove(&mut self, at: usize) -> T {
+    fn take(&mut self, at: usize) -> T {
         self.starts.remove(at);
         let part = self.parts.remove(at);
-        trim(&mut self.starts, ROW_STEP);
         trim(&mut self.parts, ROW_STEP);
         part
     }
 
-    /// The part at `at` has another first id.
-    pub(super) fn restart(&mut self, at: usize) {
-        self.starts[at] = self.parts[at].first().prefix();
+    /// Takes out the part at `at`, in which nothing is left. Its neighbour has its range.
+    pub(super) fn dissolve(&mut self, at: usize) {
+        let gone = self.take(at);
+        if let Some(before) = at.checked_sub(1) {
+            self.parts[before].extend_up();
+        } else if self.len() > 0 {
+            self.extend_down(gone.start());
+        }
     }
 
-    /// Makes two parts of the one at `at`. Halves that are small enough join neighbours, so
-    /// that no two neighbours are ever small.
-    pub(super) fn split_part(&mut self, at: usize) {
-        let upper = self.parts[at].split();
+    /// Makes two parts of the one at `at`, where the row's range ends before `end`. Parts that
+    /// are small enough join neighbours, so that no two neighbours are ever small.
+    pub(super) fn split_part(&mut self, at: usize, end: Option<&Id>) {
+        let next = self.parts.get(at + 1).map(|next| *next.start());
+        let upper = self.parts[at].split(next.as_ref().or(end));
         self.insert(at + 1, upper);
         self.settle(at + 1);
         self.settle(at);
@@ -111,47 +122,59 @@ impl<T: Part> Row<T> {
 
     /// Joins the part at `at` with the next, if both are small.
     fn join(&mut self, at: usize) {
-        let Some([part, next]) = self.parts.get(at..at + 2) else { return };
-        if part.len() + next.len() <= T::JOINED_MAX {
-            let next = self.remove(at + 1);
+        if let Some([part, next]) = self.parts.get(at..at + 2)
+            && part.may_join(next)
+        {
+            let next = self.take(at + 1);
             self.parts[at].append(next);
         }
     }
 }
 
 impl<T: Part> Part for Row<T> {
-    const JOINED_MAX: usize = ROW_JOINED_MAX;
-
-    fn first(&self) -> &Id {
-        self.parts.first().map_or(&Id::ZERO, Part::first)
+    fn start(&self) -> &Id {
+        self.parts.first().map_or(&Id::ZERO, Part::start)
     }
 
     fn len(&self) -> usize {
         self.parts.len()
     }
 
-    fn split(&mut self) -> Self {
+    fn may_join(&self, next: &Self) -> bool {
+        self.len() + next.len() <= ROW_JOINED_MAX
+    }
+
+    fn split(&mut self, _: Option<&Id>) -> Self {
         let half = self.parts.len() / 2;
         let upper = Self { starts: self.starts.split_off(half), parts: self.parts.split_off(half) };
-        trim(&mut self.starts, ROW_STEP);
         trim(&mut self.parts, ROW_STEP);
         upper
     }
 
     fn append(&mut self, mut next: Self) {
         let seam = self.parts.len();
-        self.starts.reserve_exact(next.starts.len());
-        self.starts.append(&mut next.starts);
+        self.starts.append(&next.starts);
         self.parts.reserve_exact(next.parts.len());
         self.parts.append(&mut next.parts);
-        trim(&mut self.starts, ROW_STEP);
         trim(&mut self.parts, ROW_STEP);
         self.settle(seam);
     }
 
+    fn extend_up(&mut self) {
+        if let Some(last) = self.parts.last_mut() {
+            last.extend_up();
+        }
+    }
+
+    fn extend_down(&mut self, start: &Id) {
+        if let Some(first) = self.parts.first_mut() {
+            first.extend_down(start);
+            self.starts.set(0, start.prefix());
+        }
+    }
+
     fn heap_bytes(&self) -> usize {
-        let own =
-            self.starts.capacity() * size_of::<u64>() + self.parts.capacity() * size_of::<T>();
+        let own = self.starts.heap_bytes() + self.parts.capacity() * size_of::<T>();
         own + self.parts.iter().map(Part::heap_bytes).sum::<usize>()
     }
 }

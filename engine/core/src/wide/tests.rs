@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use allocation_counter::measure;
 use kdht_wire::{Contact, Endpoint, Id};
 
-use super::chunk::CHUNK_MAX;
+use super::chunk::{CHUNK_MAX, Chunk};
 use super::row::{Part, ROW_MAX};
 use super::*;
 use crate::closest::Closest;
@@ -91,17 +91,45 @@ fn check(wide: &Wide, context: &str) {
     let pages = &wide.directory.pages;
     let mut last = Id::ZERO;
     let (mut len, mut failing) = (0, 0);
-    assert_eq!(pages.starts.len(), pages.parts.len(), "{context}");
-    for (start, page) in pages.starts.iter().zip(&pages.parts) {
-        assert_eq!(page.starts.first(), Some(start), "{context}: a page begins as its first chunk");
-        assert_eq!(page.starts.len(), page.parts.len(), "{context}");
+    // Where each range begins; all of them together are all ids.
+    let chunks: Vec<&Chunk> = pages.parts.iter().flat_map(|page| &page.parts).collect();
+    let starts: Vec<Id> = chunks.iter().map(|chunk| chunk.start).collect();
+    assert!(starts.is_sorted() && starts.first().is_none_or(|start| *start == Id::ZERO));
+    let ends = starts.iter().skip(1).map(Some).chain([None]);
+    let ranges: Vec<(Id, Option<&Id>)> = starts.iter().copied().zip(ends).collect();
+    let mut ranges = ranges.iter();
+    let prefixes =
+        |starts: &mut dyn Iterator<Item = &Id>| starts.map(Id::prefix).collect::<Vec<u64>>();
+    let page_starts = prefixes(&mut pages.parts.iter().map(Part::start));
+    assert_eq!(pages.starts.as_slice(), page_starts, "{context}");
+    for page in &pages.parts {
+        let chunk_starts = prefixes(&mut page.parts.iter().map(Part::start));
+        assert_eq!(page.starts.as_slice(), chunk_starts, "{context}");
         assert!((1..=ROW_MAX).contains(&page.len()), "{context}: {} chunks", page.len());
-        for (start, chunk) in page.starts.iter().zip(&page.parts) {
+        for chunk in &page.parts {
             let entries = &chunk.entries;
             assert!((1..=CHUNK_MAX).contains(&entries.len()), "{context}: {}", entries.len());
-            assert!(entries.capacity() - entries.len() < 8, "{context}: unused memory");
-            let first = u64::from_be_bytes(entries[0].contact.id.0[..8].try_into().unwrap());
-            assert_eq!(*start, first, "{context}: where a chunk begins");
+            assert!(entries.capacity() - entries.len() < 4, "{context}: unused memory");
+            let firsts = prefixes(&mut entries.iter().map(|entry| &entry.contact.id));
+            assert_eq!(chunk.prefixes, firsts, "{context}");
+            let (start, end) = ranges.next().unwrap();
+            if let Some(depth) = chunk.depth {
+                let lowest = (depth..160).fold(*start, |id, bit| id.with_bit(bit, false));
+                let highest = (depth..160).fold(*start, |id, bit| id.with_bit(bit, true));
+                for (key, entry) in chunk.keys.iter().zip(entries) {
+                    let bits = (depth.min(63)..64)
+                        .take(16)
+                        .fold(0_u16, |bits, bit| bits << 1 | u16::from(entry.contact.id.bit(bit)));
+                    assert_eq!(*key, bits << (depth.min(63) + 16).saturating_sub(64), "{context}");
+                }
+                assert_eq!(*start, lowest, "{context}: a subtree begins at its lowest id");
+                assert!(end.is_none_or(|end| highest < *end), "{context}: and is all of it");
+                let beyond = end.map(|end| end.shared_prefix(start) < depth);
+                assert!(beyond.unwrap_or(true), "{context}: nothing else is in it");
+            }
+            assert!(entries[0].contact.id >= *start, "{context}: within the range");
+            let highest = &entries[entries.len() - 1].contact.id;
+            assert!(end.is_none_or(|end| highest < end), "{context}: within the range");
             for entry in entries {
                 assert!(
                     last < entry.contact.id && entry.contact.id != wide.own,
@@ -109,13 +137,19 @@ fn check(wide: &Wide, context: &str) {
                 );
                 last = entry.contact.id;
             }
-            let failing_here = entries.iter().filter(|entry| !entry.is_good()).count();
-            assert_eq!(chunk.failing, failing_here, "{context}");
-            failing += failing_here;
+            let failing_here = entries.iter().enumerate().filter(|(_, entry)| !entry.is_good());
+            let bits = failing_here.fold(0_u64, |bits, (at, _)| bits | 1 << at);
+            assert_eq!(chunk.failing, bits, "{context}");
+            failing += bits.count_ones() as usize;
             len += entries.len();
         }
         for pair in page.parts.windows(2) {
-            assert!(pair[0].len() + pair[1].len() > 48, "{context}: two small chunks");
+            let (lower, upper) = (&pair[0], &pair[1]);
+            let are_halves = lower.depth.is_some()
+                && lower.depth == upper.depth
+                && lower.depth == Some(lower.start.shared_prefix(&upper.start) + 1);
+            let most = if are_halves { 48 } else { 40 };
+            assert!(lower.len() + upper.len() > most, "{context}: two small chunks");
         }
     }
     for pair in pages.parts.windows(2) {
@@ -303,6 +337,32 @@ fn closest_is_exact_and_reads_little_in_a_table_of_100_000() {
         let mean = sum / 1_000;
         println!("{shape:?}: {mean} contacts read a request, at most {most}");
         assert!(mean <= mean_max && most <= most_max, "{shape:?}: mean {mean}, most {most}");
+    }
+}
+
+#[test]
+fn of_ids_as_hashes_have_them_the_chunk_of_a_target_mostly_holds_its_closest_20() {
+    let mut rng = rng(34);
+    for contacts in [1_000, 2_000, 3_000, 20_000] {
+        let mut wide = filled(&mut rng, Shape::Uniform, &Id::ZERO, contacts);
+        // All are replaced twice, each time in another order.
+        for _ in 0..2 * contacts {
+            let place = pick(&mut rng, wide.len());
+            let gone = wide.iter().nth(place).unwrap().contact.id;
+            fail(&mut wide, &gone, at(10));
+            fail(&mut wide, &gone, at(20));
+            wide.answered(&rng.id(), &Endpoint::NONE, at(20));
+        }
+        let chunks: Vec<&Chunk> =
+            wide.directory.pages.parts.iter().flat_map(|page| &page.parts).collect();
+        let answers = (0..1_000).filter(|_| {
+            let target = rng.id();
+            let at = chunks.partition_point(|chunk| chunk.start <= target) - 1;
+            chunks[at].depth.is_some() && chunks[at].entries.len() >= 20
+        });
+        let answers = answers.count();
+        println!("{contacts} contacts: {answers} of 1,000 answers lie in one chunk");
+        assert!(answers >= 950, "{contacts} contacts: {answers} of 1,000");
     }
 }
 

@@ -42,7 +42,7 @@ impl<'a> Spot<'a> {
 
     /// Whether the walk is before a whole chunk without a good contact.
     fn is_all_failing(&self, chunk: &Chunk) -> bool {
-        self.rest.len() == chunk.len() && chunk.failing == chunk.len()
+        self.rest.len() == chunk.len() && chunk.failing() == chunk.len()
     }
 }
 
@@ -90,7 +90,7 @@ impl<'a> Walk<'a> for Forward<'a> {
     fn skip_failing(&mut self, aim: &Id, depth: u8) {
         while let Some(page) = self.0.pages.get(self.0.page) {
             // The chunk lies within the range if the next one still begins there.
-            let Some(next) = page.starts.get(self.0.chunk + 1) else { return };
+            let Some(next) = page.starts.as_slice().get(self.0.chunk + 1) else { return };
             let is_failing = self.0.is_all_failing(&page.parts[self.0.chunk]);
             if !is_failing || !shares(*next, aim, depth) {
                 return;
@@ -152,9 +152,9 @@ impl<'a> Walk<'a> for Backward<'a> {
 
     fn skip_failing(&mut self, aim: &Id, depth: u8) {
         while let Some(page) = self.0.pages.get(self.0.page) {
-            // What lies between the chunk's first id and here lies within the range.
+            // What lies between where the chunk's range begins and here lies within the range.
             let is_failing = self.0.is_all_failing(&page.parts[self.0.chunk]);
-            if !is_failing || !shares(page.starts[self.0.chunk], aim, depth) {
+            if !is_failing || !shares(page.starts.as_slice()[self.0.chunk], aim, depth) {
                 return;
             }
             self.next_chunk();
