@@ -34,7 +34,7 @@ use entry::Entry;
 pub const PAIRS: usize = 60;
 /// Rounds of a quick run: enough to see that all works, and a hint.
 pub const PAIRS_QUICK: usize = 12;
-/// Slices of each floor from which the one to be held against is picked.
+/// Slices of each floor from which the one that is entered twice is picked.
 const PILOT_SLICES: usize = 3;
 
 /// Whom to compare, and how.
@@ -191,16 +191,16 @@ fn measure_group(
     for window in stage.windows() {
         let wait = if window < 16 { Wait::Busy } else { stage.wait };
         floors.iter_mut().chain(&mut candidates).for_each(|entry| entry.generator.set_wait(wait));
-        let base = pilot(stage, &mut floors, window)?;
-        let twin = floors[base].named.twin();
+        let picked = pilot(stage, &mut floors, window)?;
+        let twin = floors[picked].named.twin();
         let mut control = stage.start_floor(&twin, Role::Control, request_len)?;
         control.generator.set_wait(wait);
         let mut entries: Vec<&mut Entry> = floors.iter_mut().chain(&mut candidates).collect();
         entries.push(&mut control);
         eprintln!("window {window}: {} rounds of {} slices", stage.pairs(), entries.len());
         let rounds = run_rounds(stage, &mut entries, window, raw)?;
-        let base_name = entries[base].named.name.clone();
-        let mut cells = cells_of(&stage.facts(window), &entries, &rounds, &base_name);
+        let twice = entries[picked].named.name.clone();
+        let mut cells = cells_of(&stage.facts(window), &entries, &rounds, &twice);
         for (entry, slices) in entries.iter().zip(&rounds) {
             let mut latency = hdr::histogram();
             for slice in slices {
@@ -219,17 +219,14 @@ fn measure_group(
 
 /// The number of the floor that does best: most replies, or with one in flight soonest.
 fn pilot(stage: &Stage, floors: &mut [Entry], window: usize) -> Result<usize, String> {
-    let mut best: Option<(usize, f64)> = None;
-    for (at, floor) in floors.iter_mut().enumerate() {
-        let mut rates = Vec::new();
-        for _ in 0..PILOT_SLICES {
+    let mut rates = vec![Vec::new(); floors.len()];
+    for _ in 0..PILOT_SLICES {
+        for (floor, rates) in floors.iter_mut().zip(&mut rates) {
             rates.push(slice::measure(stage, floor, Pace::Window(window))?.tally.rate_per_s());
         }
-        let rate = median(&rates).unwrap_or(0.0);
-        if best.is_none_or(|(_, before)| rate > before) {
-            best = Some((at, rate));
-        }
     }
+    let medians = rates.iter().map(|rates| median(rates).unwrap_or(0.0)).enumerate();
+    let best = medians.max_by(|(_, left), (_, right)| left.total_cmp(right));
     best.map(|(at, _)| at).ok_or_else(|| "there is no floor".to_owned())
 }
 

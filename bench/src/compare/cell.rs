@@ -113,21 +113,26 @@ pub struct Cell {
 const COUNTED_MIN_OF_10: usize = 5;
 
 /// The cells of one window. `rounds` holds of each entry its slices, in the same order;
-/// `base` names the floor that throughput and CPU are held against.
+/// Throughput and CPU are held against the floor that did best in them; the floor that was
+/// entered twice, `twice`, is held against itself.
 #[must_use]
 pub fn cells_of(
     facts: &Facts,
     entries: &[&mut Entry],
     rounds: &[Vec<Slice>],
-    base: &str,
+    twice: &str,
 ) -> Vec<Cell> {
     let of_name =
         |name: &str| entries.iter().position(|e| e.named.name == name).map(|at| &rounds[at][..]);
+    let floors = || entries.iter().zip(rounds).filter(|(entry, _)| entry.role == Role::Floor);
+    let rate = |slices: &[Slice]| {
+        let rates: Vec<f64> = slices.iter().map(|slice| slice.tally.rate_per_s()).collect();
+        median(&rates).unwrap_or(0.0)
+    };
+    let best = floors().max_by(|(_, left), (_, right)| rate(left).total_cmp(&rate(right)));
+    let best = best.map_or_else(|| twice.to_owned(), |(entry, _)| entry.named.name.clone());
     let fastest = |poll: &str| {
-        let floors = entries
-            .iter()
-            .zip(rounds)
-            .filter(|(entry, _)| entry.role == Role::Floor && entry.named.poll == poll);
+        let floors = floors().filter(|(entry, _)| entry.named.poll == poll);
         let p50 = |slices: &[Slice]| median(&p50s(slices)).unwrap_or(f64::INFINITY);
         floors
             .min_by(|(_, left), (_, right)| p50(left).total_cmp(&p50(right)))
@@ -139,9 +144,10 @@ pub fn cells_of(
         let against = match (facts.window, entry.role, latency_gate) {
             (1, Role::Candidate, Some((_, poll))) => fastest(poll),
             (1, Role::Candidate, None) => fastest("block"),
+            (_, Role::Control, _) => Some(twice.to_owned()),
             _ => None,
         };
-        let against = against.unwrap_or_else(|| base.to_owned());
+        let against = against.unwrap_or_else(|| best.clone());
         let floor = of_name(&against).unwrap_or_default();
         let gate = match (entry.role, facts.window) {
             (Role::Candidate, 1) => latency_gate.map(|(gate, _)| gate),
