@@ -146,7 +146,7 @@ fn answer<D: Datapath>(datapath: &mut D, reply_len: usize) {
     let counters = datapath.counters();
     let (batch, out) = datapath.split();
     for datagram in batch {
-        let Some(slot) = out.slot(&datagram.route) else { return };
+        let Some(slot) = out.slot(datagram.route) else { return };
         let len = if datagram.bytes == COUNTERS_REQUEST {
             let text = counters_text(&counters);
             slot[..text.len()].copy_from_slice(text.as_bytes());

@@ -208,7 +208,7 @@ impl Feeder {
             }
             let Some(at) = places.contact(&datagram.route.local) else { continue };
             let Some(id) = ids.get(at) else { continue };
-            let Some(slot) = out.slot(&datagram.route) else { continue };
+            let Some(slot) = out.slot(datagram.route) else { continue };
             let Some(len) = answerer.answer(slot, datagram.bytes, id, &others) else {
                 greeted[at] = true;
                 continue;

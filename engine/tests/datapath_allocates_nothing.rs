@@ -99,7 +99,7 @@ fn turns_allocate_nothing(mut datapath: impl Datapath, [to_v4, to_v6]: [SocketAd
                 let (batch, outbox) = datapath.split();
                 for datagram in batch {
                     let len = datagram.bytes.len().min(1232);
-                    if let Some(slot) = outbox.slot(&datagram.route) {
+                    if let Some(slot) = outbox.slot(datagram.route) {
                         slot[..len].copy_from_slice(&datagram.bytes[..len]);
                         outbox.commit(len);
                         echoed += 1;

@@ -28,7 +28,7 @@ fn echo(datapath: &mut Uring) -> u64 {
         let received = datapath.receive();
         let (batch, outbox) = datapath.split();
         for datagram in batch {
-            let slot = outbox.slot(&datagram.route).unwrap();
+            let slot = outbox.slot(datagram.route).unwrap();
             slot[..datagram.bytes.len()].copy_from_slice(datagram.bytes);
             outbox.commit(datagram.bytes.len());
             echoed += 1;
@@ -195,7 +195,7 @@ fn spin(datapath: &mut Uring, came: &mut Vec<Vec<u8>>) {
         let (batch, outbox) = datapath.split();
         for datagram in batch {
             came.push(datagram.bytes.to_vec());
-            outbox.slot(&datagram.route).unwrap()[..4].copy_from_slice(&datagram.bytes[..4]);
+            outbox.slot(datagram.route).unwrap()[..4].copy_from_slice(&datagram.bytes[..4]);
             outbox.commit(4);
         }
         datapath.flush();

@@ -10,6 +10,9 @@ use crate::time::Nanos;
 /// Seconds that one secret makes cookies; it verifies them for as long again.
 pub const EPOCH_S: u32 = 300;
 
+/// Bytes that a cookie is the MAC of.
+const INPUT_LEN: usize = 22;
+
 /// Makes and verifies cookies without remembering anybody: a cookie is a keyed MAC over
 /// (IP, port, epoch), its lowest bit naming one of two secrets.
 #[derive(Debug)]
@@ -60,12 +63,14 @@ impl Cookies {
     }
 
     fn make(&self, peer: &Endpoint, epoch: u32) -> u64 {
-        let mut input = [0; 22];
+        let mut input = [0; 24];
         input[..16].copy_from_slice(&peer.ip);
-        input[16..18].copy_from_slice(&peer.port.to_bytes());
-        input[18..].copy_from_slice(&epoch.to_le_bytes());
+        // Written at once, port and then epoch: in two pieces it would be read before both are
+        // where they can be read from together.
+        let port = u16::from_le_bytes(peer.port.to_bytes());
+        input[16..].copy_from_slice(&(u64::from(port) | u64::from(epoch) << 16).to_le_bytes());
         let hasher = SipHasher24::new_with_key(&self.secrets[(epoch & 1) as usize]);
-        let made = hasher.hash(&input) & !1 | u64::from(epoch & 1);
+        let made = hasher.hash(&input[..INPUT_LEN]) & !1 | u64::from(epoch & 1);
         // Zero means "no cookie" on the wire; one hash in 2⁶³ has to step aside.
         if made == 0 { 2 } else { made }
     }

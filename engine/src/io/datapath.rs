@@ -16,7 +16,7 @@ pub type SharedFd = Arc<OwnedFd>;
 /// the thread sleeps, [`Datapath::announce`].
 pub trait Datapath {
     /// Walks one received batch, oldest first per socket.
-    type Batch<'a>: ExactSizeIterator<Item = Datagram<'a>>
+    type Batch<'a>: ExactSizeIterator<Item = Datagram<'a>> + Clone
     where
         Self: 'a;
 
@@ -61,7 +61,7 @@ pub struct Datagram<'a> {
     /// still seen to be too long, even where its end was cut.
     pub bytes: &'a [u8],
     /// Who sent it, and which address of ours was asked.
-    pub route: Route,
+    pub route: &'a Route,
 }
 
 /// What one [`Datapath::receive`] brought.

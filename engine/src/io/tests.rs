@@ -116,7 +116,7 @@ fn receive(datapath: &mut impl Datapath, count: usize) -> Vec<(Vec<u8>, Route)> 
     let mut all = Vec::new();
     while all.len() < count {
         let received = datapath.receive();
-        all.extend(datapath.split().0.map(|datagram| (datagram.bytes.to_vec(), datagram.route)));
+        all.extend(datapath.split().0.map(|datagram| (datagram.bytes.to_vec(), *datagram.route)));
         if !received.more && all.len() < count && datapath.announce() {
             let ready = waiter.wait(Some(Duration::from_secs(5))).unwrap();
             assert!(ready.len() > 0, "{} of {count} datagrams came", all.len());
@@ -212,8 +212,8 @@ fn replies_leave_from_the_address_asked_while_the_batch_is_walked<D: Make>() {
         let (batch, outbox) = datapath.split();
         for datagram in batch {
             let local = Local { ip: Endpoint::from(to).ip, socket: idx.try_into().unwrap() };
-            assert_eq!(datagram.route, Route { peer: endpoint(&asker), local });
-            send(outbox, &datagram.route, datagram.bytes);
+            assert_eq!(*datagram.route, Route { peer: endpoint(&asker), local });
+            send(outbox, datagram.route, datagram.bytes);
         }
         datapath.flush();
         assert_eq!(read(&asker), (asked.as_bytes().to_vec(), to));
@@ -232,8 +232,8 @@ fn a_socket_of_one_address_names_it_and_replies_from_it<D: Make>() {
         let local = Local { ip: Endpoint::from(to).ip, socket: 0 };
         let (batch, outbox) = datapath.split();
         for Datagram { route, .. } in batch {
-            assert_eq!(route, Route { peer: endpoint(&asker), local });
-            send(outbox, &route, b"answered");
+            assert_eq!(*route, Route { peer: endpoint(&asker), local });
+            send(outbox, route, b"answered");
             send(outbox, &Route::to(route.peer), b"asked back");
         }
         datapath.flush();
@@ -458,7 +458,7 @@ fn a_datapath_moves_to_another_thread<D: Make>() {
     assert_eq!(receive_batch(&mut datapath), 1);
     let mut datapath = std::thread::spawn(move || {
         let (batch, outbox) = datapath.split();
-        batch.for_each(|datagram| send(outbox, &datagram.route, datagram.bytes));
+        batch.for_each(|datagram| send(outbox, datagram.route, datagram.bytes));
         datapath
     })
     .join()

@@ -154,9 +154,9 @@ impl<'a> Iterator for MmsgBatch<'a> {
     type Item = Datagram<'a>;
 
     fn next(&mut self) -> Option<Datagram<'a>> {
-        let &Arrived { len, route } = self.arrived.next()?;
+        let Arrived { len, route } = self.arrived.next()?;
         let slot = self.slots.next()?;
-        Some(Datagram { bytes: &slot[..len], route })
+        Some(Datagram { bytes: &slot[..*len], route })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -226,12 +226,12 @@ impl<'a> Iterator for UringBatch<'a> {
     type Item = Datagram<'a>;
 
     fn next(&mut self) -> Option<Datagram<'a>> {
-        let &Arrived { buffer_id, len, route } = self.arrived.next()?;
-        let payload = match buffer_id {
+        let Arrived { buffer_id, len, route } = self.arrived.next()?;
+        let payload = match *buffer_id {
             LONE_ID => self.lone,
-            _ => &self.buffers[usize::from(route.local.socket)].bytes(buffer_id)[PAYLOAD_AT..],
+            id => &self.buffers[usize::from(route.local.socket)].bytes(id)[PAYLOAD_AT..],
         };
-        Some(Datagram { bytes: &payload[..len], route })
+        Some(Datagram { bytes: &payload[..*len], route })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
