@@ -1,6 +1,7 @@
 //! One node on one datapath.
 
 mod proxied;
+mod soon;
 mod streams;
 
 use std::collections::HashMap;
@@ -23,6 +24,7 @@ use crate::stream::{StreamEnd, StreamLink, StreamMessage};
 use crate::witness::Witness;
 
 pub use proxied::ProxyRequest;
+use soon::Soon;
 
 /// Something that another thread wants of a shard. Answers go through the sender given; a
 /// receiver that is gone is no error.
@@ -252,15 +254,7 @@ impl<D: Datapath> Shard<D> {
             return Turn { datagram_count: 0, more: received.more, wake_at: self.wake_at };
         }
         let (taken, more_mail) = if has_mail { self.take_mail(now) } else { (0, false) };
-        let (batch, outbox) = self.datapath.split();
-        for datagram in batch {
-            match (&mut self.port, self.node.home(datagram.bytes)) {
-                (Some(port), Home::Shard(home)) if home != port.shard() => {
-                    port.hand_over(home, &datagram.route, datagram.bytes);
-                }
-                _ => self.node.handle_datagram(now, &datagram.route, datagram.bytes, outbox),
-            }
-        }
+        self.handle_batch(now);
         // Whoever asked need not wait for what is due.
         self.datapath.flush();
         let mut due = self.node.poll_timeout();
@@ -290,6 +284,23 @@ impl<D: Datapath> Shard<D> {
     /// As [`Datapath::announce`].
     pub fn announce(&mut self) -> bool {
         self.datapath.announce()
+    }
+
+    /// Handles what the datapath received, or hands it to the shard that it belongs to.
+    fn handle_batch(&mut self, now: Now) {
+        let (batch, outbox) = self.datapath.split();
+        let mut soon = Soon::of(&batch, self.node.is_far());
+        for datagram in batch {
+            soon.step(|before, next| self.node.fetch(before, next.route, next.bytes));
+            if let Some(port) = &mut self.port
+                && let Home::Shard(home) = self.node.home(datagram.bytes)
+                && home != port.shard()
+            {
+                port.hand_over(home, datagram.route, datagram.bytes);
+            } else {
+                self.node.handle_datagram(now, datagram.route, datagram.bytes, outbox);
+            }
+        }
     }
 
     /// Does what other shards' notes and datagrams ask for. How many datagrams there were,

@@ -90,6 +90,7 @@ impl Datapath for Memory {
 }
 
 /// Walks a batch.
+#[derive(Clone)]
 pub(crate) struct Batch<'a> {
     requests: &'a [Vec<u8>],
     route: &'a Route,
@@ -104,7 +105,7 @@ impl<'a> Iterator for Batch<'a> {
         self.left = self.left.checked_sub(1)?;
         let bytes = self.requests.get(self.at)?;
         self.at = if self.at + 1 == self.requests.len() { 0 } else { self.at + 1 };
-        Some(Datagram { bytes, route: *self.route })
+        Some(Datagram { bytes, route: self.route })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

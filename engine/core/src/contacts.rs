@@ -120,6 +120,18 @@ impl Contacts {
         }
     }
 
+    /// As [`wide::Wide::is_far`]; a table of buckets is not.
+    pub(crate) fn is_far(&self) -> bool {
+        self.wide().is_some_and(Wide::is_far)
+    }
+
+    /// As [`wide::Wide::fetch`]; of a table of buckets nothing.
+    pub(crate) fn fetch(&self, target: &Id, before: usize) {
+        if let Some(wide) = self.wide() {
+            wide.fetch(target, before);
+        }
+    }
+
     pub(crate) fn candidates(&self, target: &Id, k: usize) -> Closest {
         match self {
             Self::Buckets(table) => table.candidates(target, k),
@@ -285,7 +297,7 @@ impl Contacts {
     }
 }
 
-fn peer_of(entry: &Entry) -> Peer {
+fn peer_of(entry: Entry) -> Peer {
     let mut peer = Peer::new(entry.contact.id, entry.contact.endpoint, Nanos(0));
     (peer.seen_s, peer.failures, peer.verified) =
         (entry.seen_s(), u8::from(!entry.is_good()), true);

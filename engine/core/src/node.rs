@@ -4,7 +4,8 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
 use kdht_store::{Memory, Storage, Usage};
-use kdht_wire::{Contact, Endpoint, Id, KeyRing, Message, Outline};
+use kdht_wire::{Contact, Endpoint, Head, Id, KeyRing, Kind, Message, Outline};
+use zerocopy::FromBytes;
 
 use crate::ceded::Ceded;
 use crate::closest::Closest;
@@ -196,6 +197,24 @@ impl Node {
             }
         }
         self.send_jobs(now);
+    }
+
+    /// Whether [`Node::fetch`] is worth calling: a table is larger than the processor's own caches.
+    #[must_use]
+    pub fn is_far(&self) -> bool {
+        self.tables.iter().any(Contacts::is_far)
+    }
+
+    /// `bytes` are a datagram that is handled when `before` others were, 3 first, then 2, then 1:
+    /// where it asks for contacts, memory is asked for what its answer reads, a step each time.
+    /// Changes nothing, and does nothing for a table that [`Node::is_far`] does not name.
+    /// O(log contacts), no allocation.
+    pub fn fetch(&self, before: usize, route: &Route, bytes: &[u8]) {
+        let Ok((head, _)) = Head::ref_from_prefix(bytes) else { return };
+        let kind = Kind::from_u8(head.kind);
+        if matches!(kind, Some(Kind::FindNode | Kind::FindValue)) && !head.is_reply() {
+            self.tables[usize::from(!route.peer.is_v4())].fetch(&head.target, before);
+        }
     }
 
     /// Does what is due at `now`. To be called when [`Node::poll_timeout`] says so, and

@@ -83,9 +83,8 @@ pub(crate) trait Planes: Copy {
         groups.as_flattened().iter().filter(|prefix| **prefix < end).count()
     }
 
-    /// Asks memory for all of `items` at once, but for at most a line at their end and where
-    /// the processor can: otherwise one would be waited for before the next is known to be
-    /// wanted.
+    /// Asks memory for all of `items` at once, where the processor can: otherwise one would be
+    /// waited for before the next is known to be wanted.
     #[inline(always)]
     fn fetch<T>(self, _items: &[T]) {}
 }
@@ -231,8 +230,11 @@ mod vectors {
         #[inline(always)]
         fn fetch<T>(self, items: &[T]) {
             let first = items.as_ptr().cast::<i8>();
-            for at in (0..size_of_val(items)).step_by(LINE_LEN) {
-                self.sse._mm_prefetch::<TO_ALL_CACHES>(first.wrapping_add(at));
+            // They need not begin where a line does.
+            let before = first.addr() % LINE_LEN;
+            let line = first.wrapping_sub(before);
+            for at in (0..before + size_of_val(items)).step_by(LINE_LEN) {
+                self.sse._mm_prefetch::<TO_ALL_CACHES>(line.wrapping_add(at));
             }
         }
 

@@ -109,7 +109,7 @@ impl Wide {
             return Change::None;
         }
         let was_good = entry.is_good();
-        self.directory.update(place, |entry| entry.answered(now));
+        self.directory.update(place, |heard| heard.answered(now));
         if was_good { Change::None } else { Change::Added(Contact::new(*id, *endpoint)) }
     }
 
@@ -136,7 +136,7 @@ impl Wide {
         match (known.endpoint == *endpoint, is_silent) {
             (true, false) => Sighting::Fresh,
             (true, true) => {
-                self.directory.update(place, |entry| entry.sighted(now));
+                self.directory.update(place, |heard| heard.sighted(now));
                 Sighting::Seen
             }
             (false, true) => Sighting::Probe(known),
@@ -152,7 +152,7 @@ impl Wide {
     pub fn failed(&mut self, id: &Id, endpoint: &Endpoint, sent: Nanos, now: Nanos) -> Change {
         let Some(place) = self.find(id) else { return Change::None };
         let entry = self.directory.at(place);
-        if entry.contact.endpoint != *endpoint || sent.tenths() < entry.counts_from_ds {
+        if entry.contact.endpoint != *endpoint || sent.tenths() < entry.heard.counts_from_ds {
             return Change::None;
         }
         if !entry.is_good() {
@@ -160,26 +160,26 @@ impl Wide {
             // It was taken from the good ones at its first failure.
             return Change::None;
         }
-        self.directory.update(place, |entry| entry.failed(now));
+        self.directory.update(place, |heard| heard.failed(now));
         let entry = self.directory.at(place);
-        self.patrol.suspect(entry);
+        self.patrol.suspect(&entry);
         Change::Removed(*id)
     }
 
     /// The contact with this id, good or not. O(log contacts).
     #[must_use]
-    pub fn get(&self, id: &Id) -> Option<&Entry> {
+    pub fn get(&self, id: &Id) -> Option<Entry> {
         self.find(id).map(|place| self.directory.at(place))
     }
 
     /// Every contact, good or not, in the order of ids.
-    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+    pub fn iter(&self) -> impl Iterator<Item = Entry> {
         self.directory.from(&Id::ZERO)
     }
 
     /// The contacts, good or not, whose ids share their first `bits` bits (at most 160)
     /// with `prefix`, in the order of ids. O(log contacts) to begin.
-    pub fn range(&self, prefix: Id, bits: u8) -> impl Iterator<Item = &Entry> {
+    pub fn range(&self, prefix: Id, bits: u8) -> impl Iterator<Item = Entry> {
         let bits = bits.min(Id::BITS);
         let lowest = blend(&prefix, &Id::ZERO, bits);
         self.directory

@@ -22,7 +22,7 @@ const FILLS_MAX: usize = 64;
 const RUNS_MAX: usize = 3;
 
 /// Most contacts that a processor's own caches are likely to hold: half a megabyte.
-const NEAR_MAX: usize = 8_192;
+pub(crate) const NEAR_MAX: usize = 8_192;
 
 const NO_STARTS: [usize; RUNS_MAX] = [0, FEW_MAX, FEW_MAX];
 

@@ -12,7 +12,7 @@ use crate::planes::{Keys, key};
 use crate::time::Nanos;
 use crate::window::{Subtree, find};
 
-/// Most contacts of a chunk: 3 KiB of them.
+/// Most contacts of a chunk: 2.5 KiB of them.
 pub(super) const CHUNK_MAX: usize = 64;
 /// The two halves of a range become one chunk if they have no more contacts than this. The gap
 /// to [`CHUNK_MAX`] keeps insertions and removals at one place from splitting and joining by
@@ -26,41 +26,59 @@ const BRANCH_MIN: usize = CHUNK_MAX / 8;
 /// Contacts by which a chunk's memory grows: 112 bytes.
 const CHUNK_STEP: usize = 2;
 
-/// One contact of a wide table: 48 bytes. Each answered a request of ours once.
+/// One contact of a wide table. Each answered a request of ours once.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
-    /// What others are told of it, as they are told it.
+    /// What others are told of it.
     pub contact: Contact,
-    /// When it was last heard from, in seconds of monotonic time (31 bits: 68 years), and
-    /// in the highest bit whether it failed since its last answer.
+    pub(super) heard: Heard,
+}
+
+/// When a contact was heard from: 8 bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Heard {
+    /// When last, in seconds of monotonic time (31 bits: 68 years), and in the highest bit
+    /// whether it failed since its last answer.
     seen: u32,
     /// What was sent before this says nothing if it fails, in tenths of a second: the last
     /// answer, or of a failing contact the end of its pause.
     pub(super) counts_from_ds: u32,
 }
 
-const _: () = assert!(size_of::<Entry>() == 48);
-
-/// The highest bit of [`Entry::seen`].
+/// The highest bit of [`Heard::seen`].
 const FAILED: u32 = 1 << 31;
 
 impl Entry {
     pub(super) fn new(id: Id, endpoint: Endpoint, now: Nanos) -> Self {
-        let (seen, counts_from_ds) = (now.seconds().min(!FAILED), now.tenths());
-        Self { contact: Contact::new(id, endpoint), seen, counts_from_ds }
+        Self { contact: Contact::new(id, endpoint), heard: Heard::answering(now) }
     }
 
     /// Whether others may be told of it.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        self.seen & FAILED == 0
+        self.heard.is_good()
     }
 
     /// When it was last heard from, in seconds of monotonic time. Sightings move it in
     /// steps of [`FRESH_S`](crate::FRESH_S), so that most of them write nothing.
     #[must_use]
     pub fn seen_s(&self) -> u32 {
-        self.seen & !FAILED
+        self.heard.seen & !FAILED
+    }
+
+    /// Whether it failed and its pause is over: to be asked again.
+    pub(super) fn is_suspect(&self, now: Nanos) -> bool {
+        !self.is_good() && self.heard.counts_from_ds <= now.tenths()
+    }
+}
+
+impl Heard {
+    fn answering(now: Nanos) -> Self {
+        Self { seen: now.seconds().min(!FAILED), counts_from_ds: now.tenths() }
+    }
+
+    fn is_good(self) -> bool {
+        self.seen & FAILED == 0
     }
 
     /// It was heard from, though not in answer to a request of ours.
@@ -68,13 +86,8 @@ impl Entry {
         self.seen = self.seen & FAILED | now.seconds().min(!FAILED);
     }
 
-    /// Whether it failed and its pause is over: to be asked again.
-    pub(super) fn is_suspect(&self, now: Nanos) -> bool {
-        !self.is_good() && self.counts_from_ds <= now.tenths()
-    }
-
     pub(super) fn answered(&mut self, now: Nanos) {
-        *self = Self::new(self.contact.id, self.contact.endpoint, now);
+        *self = Self::answering(now);
     }
 
     /// It left a request unanswered. The tenth of a second that has begun is not counted,
@@ -85,15 +98,19 @@ impl Entry {
     }
 }
 
-impl Told for Entry {
+/// A contact just as others are told it: so many bytes to copy, side by side.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kept(pub(super) Contact);
+
+impl Told for Kept {
     #[inline(always)]
     fn id(&self) -> &Id {
-        &self.contact.id
+        &self.0.id
     }
 
     #[inline(always)]
     fn tell(&self, place: &mut Contact) {
-        *place = self.contact;
+        *place = self.0;
     }
 }
 
@@ -102,7 +119,8 @@ impl Told for Entry {
 pub(super) struct Chunk {
     /// The first 64 bits of each one's id: what is read to find ids, 8 to a cache line.
     pub(super) prefixes: Vec<u64>,
-    pub(super) entries: Vec<Entry>,
+    pub(super) contacts: Vec<Kept>,
+    pub(super) heard: Vec<Heard>,
     /// If there is a depth, 16 bits of each one's id behind as many as [`Subtree::shared`].
     pub(super) keys: Keys,
     /// A bit for each of them that is not good, the lowest for the first.
@@ -118,7 +136,8 @@ impl Chunk {
     pub(super) fn of(entry: Entry) -> Self {
         let mut chunk = Self {
             prefixes: Vec::new(),
-            entries: Vec::new(),
+            contacts: Vec::new(),
+            heard: Vec::new(),
             keys: [0; CHUNK_MAX],
             failing: 0,
             start: Id::ZERO,
@@ -136,33 +155,45 @@ impl Chunk {
         self.keys.copy_within(at..CHUNK_MAX - 1, at + 1);
         self.keys[at] = key(prefix, self.shared());
         insert_in_steps(&mut self.prefixes, at, prefix, CHUNK_STEP);
-        insert_in_steps(&mut self.entries, at, entry, CHUNK_STEP);
+        insert_in_steps(&mut self.contacts, at, Kept(entry.contact), CHUNK_STEP);
+        insert_in_steps(&mut self.heard, at, entry.heard, CHUNK_STEP);
     }
 
     pub(super) fn remove(&mut self, at: usize) -> Entry {
         let below = bits_below(at);
         self.failing = self.failing & below | self.failing >> 1 & !below;
         self.keys.copy_within(at + 1.., at);
+        let entry = self.entry(at);
         self.prefixes.remove(at);
-        let entry = self.entries.remove(at);
-        trim(&mut self.prefixes, CHUNK_STEP);
-        trim(&mut self.entries, CHUNK_STEP);
+        self.contacts.remove(at);
+        self.heard.remove(at);
+        self.trim();
         entry
     }
 
-    /// Changes the contact at `at`, though not its id. Whether it was and is good.
-    pub(super) fn update(&mut self, at: usize, change: impl FnOnce(&mut Entry)) -> (bool, bool) {
-        let entry = &mut self.entries[at];
-        let was_good = entry.is_good();
-        change(entry);
-        let is_good = entry.is_good();
+    pub(super) fn entry(&self, at: usize) -> Entry {
+        Entry { contact: self.contacts[at].0, heard: self.heard[at] }
+    }
+
+    /// Notes of the contact at `at` what was heard. Whether it was and is good.
+    pub(super) fn update(&mut self, at: usize, change: impl FnOnce(&mut Heard)) -> (bool, bool) {
+        let heard = &mut self.heard[at];
+        let was_good = heard.is_good();
+        change(heard);
+        let is_good = heard.is_good();
         self.failing = self.failing & !(1 << at) | u64::from(!is_good) << at;
         (was_good, is_good)
     }
 
+    fn trim(&mut self) {
+        trim(&mut self.prefixes, CHUNK_STEP);
+        trim(&mut self.contacts, CHUNK_STEP);
+        trim(&mut self.heard, CHUNK_STEP);
+    }
+
     /// Where `id` is, or would be.
     pub(super) fn find(&self, id: &Id) -> Result<usize, usize> {
-        find(&self.prefixes, &self.entries, id)
+        find(&self.prefixes, &self.contacts, id)
     }
 
     /// How many of its contacts are not good.
@@ -192,15 +223,15 @@ impl Chunk {
     /// Where its ids branch; if nearly all are on one side, its middle. As an index, and as the
     /// lowest id of the upper part.
     fn branch(&self) -> (usize, Id) {
-        let [first, .., last] = &self.entries[..] else { return (0, self.start) };
-        let bit = first.contact.id.shared_prefix(&last.contact.id);
-        let start = blend(&last.contact.id, &Id::ZERO, bit + 1);
-        let at = self.entries.partition_point(|entry| entry.contact.id < start);
-        if at.min(self.entries.len() - at) >= BRANCH_MIN {
+        let [Kept(first), .., Kept(last)] = &self.contacts[..] else { return (0, self.start) };
+        let bit = first.id.shared_prefix(&last.id);
+        let start = blend(&last.id, &Id::ZERO, bit + 1);
+        let at = self.contacts.partition_point(|Kept(contact)| contact.id < start);
+        if at.min(self.contacts.len() - at) >= BRANCH_MIN {
             return (at, start);
         }
-        let middle = self.entries.len() / 2;
-        (middle, self.entries[middle].contact.id)
+        let middle = self.contacts.len() / 2;
+        (middle, self.contacts[middle].0.id)
     }
 }
 
@@ -223,7 +254,7 @@ impl Part for Chunk {
     }
 
     fn len(&self) -> usize {
-        self.entries.len()
+        self.contacts.len()
     }
 
     fn may_join(&self, next: &Self) -> bool {
@@ -235,7 +266,8 @@ impl Part for Chunk {
         let (at, start) = self.branch();
         let mut upper = Self {
             prefixes: split_in_steps(&mut self.prefixes, at, CHUNK_STEP),
-            entries: split_in_steps(&mut self.entries, at, CHUNK_STEP),
+            contacts: split_in_steps(&mut self.contacts, at, CHUNK_STEP),
+            heard: split_in_steps(&mut self.heard, at, CHUNK_STEP),
             keys: [0; CHUNK_MAX],
             failing: self.failing >> at,
             start,
@@ -250,13 +282,11 @@ impl Part for Chunk {
 
     fn append(&mut self, next: Self) {
         self.depth = self.depth.filter(|_| self.is_half_with(&next)).map(|depth| depth - 1);
-        self.failing |= next.failing << self.entries.len();
-        self.prefixes.reserve_exact(next.prefixes.len());
-        self.prefixes.extend_from_slice(&next.prefixes);
-        self.entries.reserve_exact(next.entries.len());
-        self.entries.extend_from_slice(&next.entries);
-        trim(&mut self.prefixes, CHUNK_STEP);
-        trim(&mut self.entries, CHUNK_STEP);
+        self.failing |= next.failing << self.contacts.len();
+        append(&mut self.prefixes, &next.prefixes);
+        append(&mut self.contacts, &next.contacts);
+        append(&mut self.heard, &next.heard);
+        self.trim();
         self.make_keys();
     }
 
@@ -269,6 +299,13 @@ impl Part for Chunk {
     }
 
     fn heap_bytes(&self) -> usize {
-        self.prefixes.capacity() * size_of::<u64>() + self.entries.capacity() * size_of::<Entry>()
+        self.prefixes.capacity() * size_of::<u64>()
+            + self.contacts.capacity() * size_of::<Kept>()
+            + self.heard.capacity() * size_of::<Heard>()
     }
+}
+
+fn append<T: Copy>(items: &mut Vec<T>, next: &[T]) {
+    items.reserve_exact(next.len());
+    items.extend_from_slice(next);
 }

@@ -13,7 +13,7 @@ use core::ops::Range;
 
 use kdht_wire::Id;
 
-use super::chunk::{CHUNK_MAX, Chunk, Entry};
+use super::chunk::{CHUNK_MAX, Chunk, Entry, Heard, Kept};
 use super::row::{Part, ROW_MAX, Row};
 use super::walk::{Backward, Forward};
 use crate::planes::{Best, Planes};
@@ -56,13 +56,30 @@ impl Directory {
         found.map(place).map_err(place)
     }
 
-    /// The contact at a place that [`Directory::seek`] found.
-    pub(super) fn at(&self, place: Place) -> &Entry {
-        &self.pages.parts[place.page].parts[place.chunk].entries[place.index]
+    /// Asks memory for what an answer about `target` that comes `before` (1 to 3) others from now
+    /// is going to read: with 3 where its chunk is told, with 2 the chunk, with 1 its contacts.
+    /// What tells that was asked for one call earlier, so that nothing is waited for.
+    #[inline(always)]
+    pub(super) fn fetch(&self, planes: impl Planes, target: &Id, before: usize) {
+        let Some(page) = self.pages.parts.get(self.pages.find(planes, target)) else { return };
+        if before > 2 {
+            return page.starts.fetch(planes, target.prefix());
+        }
+        let Some(chunk) = page.parts.get(page.find(planes, target)) else { return };
+        if before == 2 {
+            planes.fetch(core::slice::from_ref(chunk));
+        } else {
+            planes.fetch(&chunk.contacts);
+        }
     }
 
-    /// Changes the contact at `place`, though not its id.
-    pub(super) fn update(&mut self, place: Place, change: impl FnOnce(&mut Entry)) {
+    /// The contact at a place that [`Directory::seek`] found.
+    pub(super) fn at(&self, place: Place) -> Entry {
+        self.pages.parts[place.page].parts[place.chunk].entry(place.index)
+    }
+
+    /// Notes of the contact at `place` what was heard.
+    pub(super) fn update(&mut self, place: Place, change: impl FnOnce(&mut Heard)) {
         let chunk = &mut self.pages.parts[place.page].parts[place.chunk];
         let (was_good, is_good) = chunk.update(place.index, change);
         self.failing = self.failing + usize::from(!is_good) - usize::from(!was_good);
@@ -142,7 +159,7 @@ impl Directory {
 }
 
 impl Runs for Directory {
-    type Contact = Entry;
+    type Contact = Kept;
     /// Its page and its chunk.
     type At = (usize, usize);
 
@@ -157,10 +174,10 @@ impl Runs for Directory {
     }
 
     #[inline(always)]
-    fn run(&self, (page, chunk): (usize, usize)) -> Run<'_, Entry> {
-        let Chunk { prefixes, entries, keys, depth, .. } = &self.pages.parts[page].parts[chunk];
+    fn run(&self, (page, chunk): (usize, usize)) -> Run<'_, Kept> {
+        let Chunk { prefixes, contacts, keys, depth, .. } = &self.pages.parts[page].parts[chunk];
         let subtree = depth.map(|depth| Subtree { depth, keys });
-        Run { prefixes, contacts: entries, subtree }
+        Run { prefixes, contacts, subtree }
     }
 
     #[inline(always)]

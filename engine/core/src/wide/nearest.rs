@@ -7,7 +7,7 @@
 //! target is read: the bits in which the group as a whole differs from the target do not order
 //! it, so the search begins anew at the target with those bits replaced by the group's.
 
-use kdht_wire::Id;
+use kdht_wire::{Contact, Endpoint, Id};
 
 use super::Wide;
 use super::bits::{HIGHEST, blend};
@@ -16,8 +16,8 @@ use super::walk::Walk;
 use crate::bucket::MEMBERS_MAX;
 use crate::closest::{Closest, Hear};
 use crate::few::{FEW_MAX, Few, numbers_of};
-use crate::planes::Best;
-use crate::window::closest_of;
+use crate::planes::{self, Best, Planes, Task};
+use crate::window::{NEAR_MAX, closest_of};
 
 // A group larger than can be chosen from is sure to have the rest of the answer.
 const _: () = assert!(FEW_MAX >= MEMBERS_MAX);
@@ -41,10 +41,26 @@ pub(super) struct Search<'a> {
     asker: &'a Id,
     pub(super) out: Closest,
     /// Good contacts of one group.
-    group: [Option<&'a Entry>; FEW_MAX],
+    group: [Contact; FEW_MAX],
     few: Few,
     /// Contacts read.
     pub(super) looked_at: usize,
+}
+
+/// [`Wide::fetch`] as a task.
+pub(super) struct Fetch<'a> {
+    pub(super) wide: &'a Wide,
+    pub(super) target: &'a Id,
+    pub(super) before: usize,
+}
+
+impl Task for Fetch<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, planes: impl Planes) {
+        self.wide.directory.fetch(planes, self.target, self.before);
+    }
 }
 
 impl Wide {
@@ -72,9 +88,22 @@ impl Wide {
         }
     }
 
+    /// Whether its contacts are too many for the processor's own caches.
+    pub(crate) fn is_far(&self) -> bool {
+        self.len() > NEAR_MAX
+    }
+
+    /// As [`Directory::fetch`](super::directory::Directory::fetch), where that is worth it.
+    pub(crate) fn fetch(&self, target: &Id, before: usize) {
+        if self.is_far() {
+            planes::run(Fetch { wide: self, target, before });
+        }
+    }
+
     pub(super) fn search<'a>(&'a self, target: &Id, k: usize, asker: &'a Id) -> Search<'a> {
         let (k, out) = (k.min(MEMBERS_MAX), Closest::empty());
-        let (group, few) = ([None; FEW_MAX], Few::new(target, 0));
+        let none = Contact::new(Id::ZERO, Endpoint::NONE);
+        let (group, few) = ([none; FEW_MAX], Few::new(target, 0));
         let mut search = Search { k, asker, out, group, few, looked_at: 0 };
         let mut aim = Aim { id: *target, depth: 0 };
         for _ in 0..SEARCHES_MAX {
@@ -92,7 +121,7 @@ impl Wide {
         let (Ok(place) | Err(place)) = self.directory.seek(&aim.id);
         let mut below = self.directory.backward(place);
         let mut above = self.directory.forward(place);
-        let depth_of = |entry: &Entry| aim.id.shared_prefix(&entry.contact.id);
+        let depth_of = |entry: Entry| aim.id.shared_prefix(&entry.contact.id);
         let mut depth_below = below.peek().map(depth_of);
         let mut depth_above = above.peek().map(depth_of);
         while search.out.as_slice().len() < search.k {
@@ -136,7 +165,7 @@ impl Wide {
 impl<'a> Search<'a> {
     /// Reads those that share exactly `depth` bits with `aim` and adds the nearest of them
     /// to the answer; or, if they are too many, nothing, and returns false.
-    fn add_group(&mut self, aim: &Id, depth: u8, walk: &mut impl Walk<'a>) -> bool {
+    fn add_group(&mut self, aim: &Id, depth: u8, walk: &mut impl Walk) -> bool {
         // Those that share exactly so many bits with it share one more with each other.
         self.few.restart(aim, u32::from(depth) + 1);
         loop {
@@ -152,16 +181,16 @@ impl<'a> Search<'a> {
                 if !self.few.add(entry.contact.id.prefix(), true) {
                     return false;
                 }
-                self.group[number] = Some(entry);
+                self.group[number] = entry.contact;
             }
             walk.step();
         }
         let group = &self.group;
-        let id_of = |number: usize| group[number].map_or(&Id::ZERO, |entry| &entry.contact.id);
+        let id_of = |number: usize| &group[number].id;
         let left = self.k - self.out.as_slice().len();
         let nearest = numbers_of(self.few.nearest(Best, aim, left, id_of));
-        for entry in nearest.filter_map(|number| group[number]) {
-            self.out.push(entry);
+        for number in nearest {
+            self.out.push(&group[number]);
         }
         true
     }

@@ -46,7 +46,7 @@ impl Patrol {
     pub(super) fn suspect(&mut self, entry: &Entry) {
         if self.suspects.len() < SUSPECTS_MAX {
             self.suspects
-                .push_back(Suspect { id: entry.contact.id, after_ds: entry.counts_from_ds });
+                .push_back(Suspect { id: entry.contact.id, after_ds: entry.heard.counts_from_ds });
         }
     }
 
@@ -108,7 +108,7 @@ impl Wide {
             let is_silent = now_s.saturating_sub(entry.seen_s()) > silent_s;
             // By then those in the queue have been named, and have answered or gone.
             let is_overlooked = !entry.is_good()
-                && entry.counts_from_ds.saturating_add(ROUND_S_MIN * 10) <= now.tenths();
+                && entry.heard.counts_from_ds.saturating_add(ROUND_S_MIN * 10) <= now.tenths();
             if is_overlooked || entry.is_good() && is_silent {
                 probe(entry.contact);
                 left -= 1;

@@ -61,35 +61,44 @@ impl Starts {
     }
 
     /// How many are lower than `prefix`. O(1) where they lie as hashes do, else O(log prefixes).
+    ///
+    /// Of many only those are looked at that are where it would be if all lay evenly: so a few
+    /// lines of them come from memory, and none is waited for before the next is known.
     #[inline(always)]
     pub(super) fn rank(&self, planes: impl Planes, prefix: u64) -> usize {
         if self.len <= LOOKED_AT_MAX {
             return planes.count_lower(&self.groups, prefix);
         }
-        self.rank_of_many(planes, prefix)
-    }
-
-    /// Looks where it would be if they lay evenly: so only a line or two of them come from
-    /// memory, and none is waited for before the next is known.
-    #[inline(always)]
-    fn rank_of_many(&self, planes: impl Planes, prefix: u64) -> usize {
-        let prefixes = self.as_slice();
-        let (first, last) = (prefixes[0], prefixes[self.len - 1]);
-        if !(first..last).contains(&prefix) {
-            return if prefix <= first { 0 } else { prefixes.partition_point(|p| *p < prefix) };
-        }
-        let shift = (last - first).leading_zeros();
-        let whole = (last - first) << shift >> u32::BITS;
-        let part = (prefix - first) << shift >> u32::BITS;
-        let expected = usize::try_from(part * self.len as u64 / whole).unwrap_or(self.len);
-        let lowest = expected.saturating_sub(AROUND / 2) / GROUP;
-        let groups = self.groups.get(lowest..lowest + AROUND / GROUP).unwrap_or(&[]);
-        if let ([[low, ..], .., [.., high]], false) = (groups, groups.is_empty())
+        let (lowest, groups) = self.around(prefix);
+        if let [[low, ..], .., [.., high]] = groups
             && (*low < prefix && *high >= prefix)
         {
             return lowest * GROUP + planes.count_lower(groups, prefix);
         }
-        prefixes.partition_point(|p| *p < prefix)
+        self.as_slice().partition_point(|other| *other < prefix)
+    }
+
+    /// Asks memory for those that [`Starts::rank`] looks at.
+    #[inline(always)]
+    pub(super) fn fetch(&self, planes: impl Planes, prefix: u64) {
+        if self.len > LOOKED_AT_MAX {
+            planes.fetch(self.around(prefix).1);
+        }
+    }
+
+    /// Of many, [`AROUND`] around the place of `prefix` if all lie evenly, and the number of
+    /// their first group.
+    #[inline(always)]
+    fn around(&self, prefix: u64) -> (usize, &[[u64; GROUP]]) {
+        let [first, .., last] = self.as_slice() else { return (0, &[]) };
+        let span = (last - first).max(1);
+        let shift = span.leading_zeros();
+        let part = (prefix.clamp(*first, *last) - first) << shift >> u32::BITS;
+        let expected = part * self.len as u64 / (span << shift >> u32::BITS);
+        let expected = usize::try_from(expected).unwrap_or(self.len);
+        let end = self.groups.len();
+        let lowest = (expected.saturating_sub(AROUND / 2) / GROUP).min(end - AROUND / GROUP);
+        (lowest, &self.groups[lowest..lowest + AROUND / GROUP])
     }
 
     fn make_room(&mut self, more: usize) {

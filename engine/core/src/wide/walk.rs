@@ -1,5 +1,7 @@
 //! Walking the contacts in the order of their ids, in either direction.
 
+use core::ops::Range;
+
 use kdht_wire::Id;
 
 use super::chunk::{Chunk, Entry};
@@ -7,9 +9,9 @@ use super::directory::Place;
 use super::row::{Part, Row};
 
 /// A walk that shows the next contact before it steps over it.
-pub(super) trait Walk<'a> {
+pub(super) trait Walk {
     /// The next contact.
-    fn peek(&self) -> Option<&'a Entry>;
+    fn peek(&self) -> Option<Entry>;
     /// Steps over it.
     fn step(&mut self);
     /// Steps over whole chunks without a good contact, as long as the directory's prefixes
@@ -24,20 +26,25 @@ struct Spot<'a> {
     page: usize,
     chunk: usize,
     /// What is left of the chunk; empty only at the end of all.
-    rest: &'a [Entry],
+    rest: Range<usize>,
 }
 
 impl<'a> Spot<'a> {
-    /// At `place`, with what of its chunk the walk takes from there on.
+    /// At `place`, with what of its chunk the walk takes from there on: of how many contacts,
+    /// and from which index on or up to which.
     fn new(
         pages: &'a [Row<Chunk>],
         place: Place,
-        rest: impl FnOnce(&'a [Entry], usize) -> &'a [Entry],
+        rest: impl FnOnce(usize, usize) -> Range<usize>,
     ) -> Self {
         let Place { page, chunk, index } = place;
-        let entries = pages.get(page).map(|page| &page.parts[chunk].entries[..]);
-        let rest = entries.map_or(&[][..], |entries| rest(entries, index));
-        Self { pages, page, chunk, rest }
+        let len = pages.get(page).map_or(0, |page| page.parts[chunk].len());
+        Self { pages, page, chunk, rest: rest(len, index) }
+    }
+
+    /// The contact at `index` of the chunk.
+    fn entry(&self, index: usize) -> Option<Entry> {
+        Some(self.pages.get(self.page)?.parts[self.chunk].entry(index))
     }
 
     /// Whether the walk is before a whole chunk without a good contact.
@@ -52,7 +59,7 @@ pub(super) struct Forward<'a>(Spot<'a>);
 
 impl<'a> Forward<'a> {
     pub(super) fn new(pages: &'a [Row<Chunk>], place: Place) -> Self {
-        let mut walk = Self(Spot::new(pages, place, |entries, index| &entries[index..]));
+        let mut walk = Self(Spot::new(pages, place, |len, index| index..len));
         walk.settle();
         walk
     }
@@ -65,25 +72,25 @@ impl<'a> Forward<'a> {
 
     fn next_chunk(&mut self) {
         let spot = &mut self.0;
-        spot.rest = &[];
+        spot.rest = 0..0;
         let Some(page) = spot.pages.get(spot.page) else { return };
         spot.chunk += 1;
         if spot.chunk == page.len() {
             (spot.page, spot.chunk) = (spot.page + 1, 0);
         }
         if let Some(page) = spot.pages.get(spot.page) {
-            spot.rest = &page.parts[spot.chunk].entries;
+            spot.rest = 0..page.parts[spot.chunk].len();
         }
     }
 }
 
-impl<'a> Walk<'a> for Forward<'a> {
-    fn peek(&self) -> Option<&'a Entry> {
-        self.0.rest.first()
+impl Walk for Forward<'_> {
+    fn peek(&self) -> Option<Entry> {
+        self.0.rest.clone().next().and_then(|index| self.0.entry(index))
     }
 
     fn step(&mut self) {
-        self.0.rest = self.0.rest.get(1..).unwrap_or(&[]);
+        self.0.rest.next();
         self.settle();
     }
 
@@ -100,10 +107,10 @@ impl<'a> Walk<'a> for Forward<'a> {
     }
 }
 
-impl<'a> Iterator for Forward<'a> {
-    type Item = &'a Entry;
+impl Iterator for Forward<'_> {
+    type Item = Entry;
 
-    fn next(&mut self) -> Option<&'a Entry> {
+    fn next(&mut self) -> Option<Entry> {
         let entry = self.peek();
         self.step();
         entry
@@ -116,7 +123,7 @@ pub(super) struct Backward<'a>(Spot<'a>);
 
 impl<'a> Backward<'a> {
     pub(super) fn new(pages: &'a [Row<Chunk>], place: Place) -> Self {
-        let mut walk = Self(Spot::new(pages, place, |entries, index| &entries[..index]));
+        let mut walk = Self(Spot::new(pages, place, |_, index| 0..index));
         walk.settle();
         walk
     }
@@ -129,24 +136,24 @@ impl<'a> Backward<'a> {
 
     fn next_chunk(&mut self) {
         let spot = &mut self.0;
-        spot.rest = &[];
+        spot.rest = 0..0;
         if spot.chunk == 0 {
             let Some(page) = spot.page.checked_sub(1) else { return };
             spot.page = page;
             spot.chunk = spot.pages[page].len();
         }
         spot.chunk -= 1;
-        spot.rest = &spot.pages[spot.page].parts[spot.chunk].entries;
+        spot.rest = 0..spot.pages[spot.page].parts[spot.chunk].len();
     }
 }
 
-impl<'a> Walk<'a> for Backward<'a> {
-    fn peek(&self) -> Option<&'a Entry> {
-        self.0.rest.last()
+impl Walk for Backward<'_> {
+    fn peek(&self) -> Option<Entry> {
+        self.0.rest.clone().next_back().and_then(|index| self.0.entry(index))
     }
 
     fn step(&mut self) {
-        self.0.rest = self.0.rest.split_last().map_or(&[], |(_, rest)| rest);
+        self.0.rest.next_back();
         self.settle();
     }
 
