@@ -158,16 +158,15 @@ impl Task for NearestOf<'_> {
 /// others, or all of the answer is among those without.
 #[inline(always)]
 fn pick(mut among: u64, k: usize, mut farther: impl FnMut() -> u64) -> Option<u64> {
-    let (mut picked, mut left) = (0, u32::try_from(k).unwrap_or(u32::MAX));
+    let (mut picked, mut left) = (0, k as u64);
     for _ in 0..u16::BITS {
-        let far = farther();
-        let near = among & !far;
-        let count = near.count_ones();
+        let near = among & !farther();
+        let count = u64::from(near.count_ones());
         // No branch: which it is cannot be guessed.
-        let (belong, belonging) = if count <= left { (u64::MAX, count) } else { (0, 0) };
-        picked |= near & belong;
-        left -= belonging;
-        among &= far ^ !belong;
+        let is_beyond = u64::from(count > left).wrapping_neg();
+        picked |= near & !is_beyond;
+        left -= count & !is_beyond;
+        among = near ^ among & !is_beyond;
         if left == 0 {
             return Some(picked);
         }

@@ -1,6 +1,8 @@
 //! How much one source may ask: fixed memory, whatever the number of sources.
 
 use alloc::vec::Vec;
+use core::hash::Hasher;
+
 use kdht_wire::Endpoint;
 use siphasher::sip::SipHasher13;
 use zerocopy::IntoBytes;
@@ -121,18 +123,18 @@ impl Throttle {
     /// ranges in a keyed network), the whole endpoint.
     #[must_use]
     pub fn source(&self, peer: &Endpoint, exempt: bool) -> u64 {
-        let hasher = SipHasher13::new_with_key(&self.key);
-        // What tells sources of IPv4 apart fits into one block of the hash.
+        let mut hasher = SipHasher13::new_with_key(&self.key);
         let Endpoint { ip, port } = peer;
-        match (exempt, peer.is_v4()) {
-            (true, true) => {
-                let [.., a, b, c, d] = *ip;
-                let [high, low] = port.to_bytes();
-                hasher.hash(&[a, b, c, d, high, low])
+        if peer.is_v4() {
+            // What tells these sources apart fits into one block of the hash.
+            let [.., a, b, c, d] = *ip;
+            hasher.write_u32(u32::from_le_bytes([a, b, c, d]));
+            if exempt {
+                hasher.write_u16(port.get());
             }
-            (true, false) => hasher.hash(peer.as_bytes()),
-            (false, true) => hasher.hash(&ip[12..]),
-            (false, false) => hasher.hash(&ip[..8]),
+            hasher.finish()
+        } else {
+            hasher.hash(if exempt { peer.as_bytes() } else { &ip[..8] })
         }
     }
 }

@@ -60,6 +60,7 @@ impl Recorded {
         Ok(Self { node: Node::new(id, config, seed, now), recorder, polled: None })
     }
 
+    #[inline]
     pub(crate) fn handle_datagram(
         &mut self,
         now: Now,
@@ -67,6 +68,14 @@ impl Recorded {
         bytes: &[u8],
         out: &mut dyn Outbox,
     ) {
+        match self.recorder {
+            None => self.node.handle_datagram(now, route, bytes, out),
+            Some(_) => self.record_datagram(now, route, bytes, out),
+        }
+    }
+
+    #[cold]
+    fn record_datagram(&mut self, now: Now, route: &Route, bytes: &[u8], out: &mut dyn Outbox) {
         let call =
             |node: &mut Node, out: &mut dyn Outbox| node.handle_datagram(now, route, bytes, out);
         self.call(out, call, || Entry::Datagram { now, route: *route, bytes: bytes.to_vec() });
