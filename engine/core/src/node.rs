@@ -205,8 +205,9 @@ impl Node {
         self.tables.iter().any(Contacts::is_far)
     }
 
-    /// `bytes` are a datagram that is handled when `before` others were, 3 first, then 2, then 1:
-    /// where it asks for contacts, memory is asked for what its answer reads, a step each time.
+    /// `bytes` are a datagram that is handled when `before` others were, 3 first, then 2, then 1,
+    /// as far as so many are there: where it asks for contacts, memory is asked for what its
+    /// answer reads, a step each time.
     /// Changes nothing, and does nothing for a table that [`Node::is_far`] does not name.
     /// O(log contacts), no allocation.
     pub fn fetch(&self, before: usize, route: &Route, bytes: &[u8]) {

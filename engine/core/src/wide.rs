@@ -11,7 +11,7 @@
 //!
 //! Contacts lie sorted by id, so any prefix is a range; and in chunks that are whole subtrees,
 //! for the most part, so that the answer to a request is picked from one of them. Memory: at
-//! most 76 bytes a contact in a table of thousands, 62 in the usual case.
+//! most 80 bytes a contact in a table of thousands, 62 in the usual case.
 
 mod bits;
 mod chunk;
@@ -212,7 +212,7 @@ impl Wide {
     }
 
     /// Memory that the table takes, in bytes: itself and all that it allocated, unused
-    /// capacity included; what the allocator rounds up is not. O(contacts / 32).
+    /// capacity included; what the allocator rounds up is not. O(chunks).
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         size_of::<Self>() + self.directory.heap_bytes() + self.patrol.heap_bytes()

@@ -19,7 +19,7 @@ pub(super) const CHUNK_MAX: usize = 64;
 /// turns.
 const HALVES_JOINED_MAX: usize = 48;
 /// Any other neighbours do if they have no more than this: fewer, because what they become is
-/// not the whole of a subtree.
+/// not known to be the whole of a subtree.
 const JOINED_MAX: usize = 40;
 /// A chunk is split where its ids branch, unless one side had fewer contacts than this.
 const BRANCH_MIN: usize = CHUNK_MAX / 8;
@@ -127,7 +127,8 @@ pub(super) struct Chunk {
     pub(super) failing: u64,
     /// The lowest id of the range, which ends where the next chunk's begins.
     pub(super) start: Id,
-    /// How many bits all ids of the range share, if it is all ids that share them: a subtree.
+    /// How many bits all ids of the range share, if it is known to be all ids that share them: a
+    /// subtree.
     pub(super) depth: Option<u8>,
 }
 

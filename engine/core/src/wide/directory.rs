@@ -1,13 +1,13 @@
 //! Contacts sorted by id: chunks of them in pages, pages in one row.
 //!
-//! Each chunk is all contacts of a range of ids, and is split where they branch. So with ids as
-//! hashes give them each is all contacts that share some bits, and whoever asks for an id in its
-//! range mostly finds all of the answer in it.
+//! Each chunk is all contacts of a range of ids, and is split where they branch, unless nearly all
+//! are on one side. So with ids as hashes give them each is all contacts that share some bits, and
+//! whoever asks for an id in its range mostly finds all of the answer in it.
 //!
 //! A chunk holds at most 64 contacts, a page at most 256 chunks; neighbouring chunks of a
 //! page hold more than 40, or 48 if they are the halves of a subtree, neighbouring pages more
 //! than 192 chunks; at most 3 contacts' memory of a chunk is unused. So a contact costs at most
-//! 76 bytes in a table of thousands, however the ids lie and whatever was removed.
+//! 80 bytes in a table of thousands, however the ids lie and whatever was removed.
 
 use core::ops::Range;
 
@@ -58,7 +58,7 @@ impl Directory {
 
     /// Asks memory for what an answer about `target` that comes `before` (1 to 3) others from now
     /// is going to read: with 3 where its chunk is told, with 2 the chunk, with 1 its contacts.
-    /// What tells that was asked for one call earlier, so that nothing is waited for.
+    /// What tells that was asked for one call earlier, so that little is waited for.
     #[inline(always)]
     pub(super) fn fetch(&self, planes: impl Planes, target: &Id, before: usize) {
         let Some(page) = self.pages.parts.get(self.pages.find(planes, target)) else { return };

@@ -127,6 +127,8 @@ impl<T: Part> Row<T> {
         {
             let next = self.take(at + 1);
             self.parts[at].append(next);
+            // It may be the half of a subtree now, of which more are joined.
+            self.settle(at);
         }
     }
 }

@@ -129,8 +129,21 @@ impl Starts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::planes::Best;
+    use crate::planes::{self, Best, Task};
     use crate::rng::Rng;
+
+    struct Rank<'a> {
+        starts: &'a Starts,
+        prefix: u64,
+    }
+
+    impl Task for Rank<'_> {
+        type Output = usize;
+
+        fn run(self, planes: impl Planes) -> usize {
+            self.starts.rank(planes, self.prefix)
+        }
+    }
 
     #[test]
     fn the_rank_is_how_many_are_lower_however_they_lie() {
@@ -164,6 +177,8 @@ mod tests {
                 for prefix in [any, any.wrapping_add(1), draw(&mut rng), 0, u64::MAX] {
                     let lower = model.iter().filter(|other| **other < prefix).count();
                     assert_eq!(prefixes.rank(Best, prefix), lower, "{context}, {prefix:#x}");
+                    let by_vectors = planes::run(Rank { starts: &prefixes, prefix });
+                    assert_eq!(by_vectors, lower, "{context}, {prefix:#x}");
                 }
             }
             let at = model.len() / 3;

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use allocation_counter::measure;
 use kdht_wire::{Contact, Endpoint, Id};
 
+use super::bits::{HIGHEST, before};
 use super::chunk::{CHUNK_MAX, Chunk};
 use super::nearest::Fetch;
 use super::row::{Part, ROW_MAX};
@@ -130,9 +131,8 @@ fn check(wide: &Wide, context: &str) {
                     assert_eq!(*key, bits << (depth.min(63) + 16).saturating_sub(64), "{context}");
                 }
                 assert_eq!(*start, lowest, "{context}: a subtree begins at its lowest id");
-                assert!(end.is_none_or(|end| highest < *end), "{context}: and is all of it");
-                let beyond = end.map(|end| end.shared_prefix(start) < depth);
-                assert!(beyond.unwrap_or(true), "{context}: nothing else is in it");
+                let last = end.map_or(HIGHEST, before);
+                assert_eq!(last, highest, "{context}: is all of it, and nothing else");
             }
             assert!(entries[0].contact.id >= *start, "{context}: within the range");
             let highest = &entries[entries.len() - 1].contact.id;
@@ -164,7 +164,7 @@ fn check(wide: &Wide, context: &str) {
     }
     assert_eq!((wide.len(), wide.good()), (len, len - failing), "{context}");
     assert!(wide.len() <= wide.contacts_max, "{context}");
-    assert!(wide.memory_bytes() <= 76 * len + (128 << 10), "{context}: {len} contacts");
+    assert!(wide.memory_bytes() <= 80 * len + (128 << 10), "{context}: {len} contacts");
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -285,6 +285,19 @@ fn closest_returns_what_a_full_sort_would() {
             let is_near = id.shared_prefix(&centre) >= region;
             if fails == 1 && rng.below(10) == 0 || fails == 2 && is_near && rng.below(60) > 0 {
                 assert_eq!(fail(&mut wide, id, at(1)), Change::Removed(*id));
+            }
+        }
+        // Those of another region go for good, and some of them come back.
+        if rng.below(2) == 0 {
+            let (around, bits) = (shape.id(&mut rng, &centre), u8::try_from(rng.below(9)).unwrap());
+            for id in all.iter().filter(|id| id.shared_prefix(&around) >= bits) {
+                fail(&mut wide, id, at(1));
+                if wide.get(id).is_some() {
+                    fail(&mut wide, id, at(10));
+                }
+                if rng.below(20) == 0 {
+                    wide.answered(id, &place(&mut rng), at(11));
+                }
             }
         }
         check(&wide, &format!("seed {seed}"));
@@ -479,6 +492,33 @@ fn a_table_that_shrinks_to_nothing_gives_its_memory_back_on_the_way() {
             }
         }
         assert!(wide.is_empty() && wide.closest(&centre, 20, &Id::ZERO).as_slice().is_empty());
+    }
+}
+
+#[test]
+fn a_table_that_is_emptied_from_one_end_has_all_ranges_at_each_step() {
+    for (shape, from_lowest) in SHAPES.into_iter().flat_map(|shape| [(shape, true), (shape, false)])
+    {
+        let mut rng = rng(35);
+        let centre = rng.id();
+        let mut wide = filled(&mut rng, shape, &centre, 20_000);
+        let mut all: Vec<Id> = wide.iter().map(|entry| entry.contact.id).collect();
+        if !from_lowest {
+            all.reverse();
+        }
+        for (number, id) in all.iter().enumerate() {
+            fail(&mut wide, id, at(10));
+            fail(&mut wide, id, at(20));
+            if number % 199 == 0 {
+                let context = format!("{shape:?}, lowest first: {from_lowest}, {number} gone");
+                check(&wide, &context);
+                let target = if rng.below(2) == 0 { *id } else { shape.id(&mut rng, &centre) };
+                let left = all[number + 1..].iter();
+                let answer = ids(&wide.closest(&target, 20, &Id::ZERO).sorted(&target));
+                assert_eq!(answer, sorted(left, &target, 20, &Id::ZERO), "{context}");
+            }
+        }
+        assert!(wide.is_empty());
     }
 }
 
