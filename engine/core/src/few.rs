@@ -85,8 +85,11 @@ impl Few {
         id_of: impl Fn(usize) -> &'a Id,
     ) -> u64 {
         let among = first_bits(self.len) & !self.unwanted;
-        if self.wanted <= k || k == 0 {
-            return if k == 0 { 0 } else { among };
+        if k == 0 {
+            return 0;
+        }
+        if self.wanted <= k {
+            return among;
         }
         match planes.nearest_of(&self.prefixes(self.shared), among, k) {
             None => self.nearest_of_alike(among, k),

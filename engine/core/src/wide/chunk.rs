@@ -8,6 +8,7 @@ use super::bits::{HIGHEST, before, blend};
 use super::row::{Part, insert_in_steps, split_in_steps, trim};
 use crate::closest::Told;
 use crate::contact::BACKOFF_S;
+use crate::few::first_bits;
 use crate::planes::{Keys, key};
 use crate::time::Nanos;
 use crate::window::{Subtree, find};
@@ -149,7 +150,7 @@ impl Chunk {
     }
 
     pub(super) fn insert(&mut self, at: usize, entry: Entry) {
-        let below = bits_below(at);
+        let below = first_bits(at);
         self.failing = self.failing & below | (self.failing & !below) << 1;
         self.failing |= u64::from(!entry.is_good()) << at;
         let prefix = entry.contact.id.prefix();
@@ -161,7 +162,7 @@ impl Chunk {
     }
 
     pub(super) fn remove(&mut self, at: usize) -> Entry {
-        let below = bits_below(at);
+        let below = first_bits(at);
         self.failing = self.failing & below | self.failing >> 1 & !below;
         self.keys.copy_within(at + 1.., at);
         let entry = self.entry(at);
@@ -236,11 +237,6 @@ impl Chunk {
     }
 }
 
-/// A bit for each of the first `at` (at most 63) contacts.
-fn bits_below(at: usize) -> u64 {
-    (1 << at) - 1
-}
-
 /// How many bits the ids from `start` to before `end` share, if they are all that share them.
 fn depth_of(start: &Id, end: Option<&Id>) -> Option<u8> {
     let last = end.map_or(HIGHEST, before);
@@ -275,7 +271,7 @@ impl Part for Chunk {
             depth: depth_of(&start, end),
         };
         upper.make_keys();
-        self.failing &= bits_below(at);
+        self.failing &= first_bits(at);
         self.depth = depth_of(&self.start, Some(&start));
         self.make_keys();
         upper
