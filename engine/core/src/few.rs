@@ -91,7 +91,7 @@ impl Few {
         if self.wanted <= k {
             return among;
         }
-        match planes.nearest_of(&self.prefixes(self.shared), among, k) {
+        match planes.nearest(&self.prefixes(self.shared), among, k) {
             None => self.nearest_of_alike(among, k),
             nearest => nearest,
         }
@@ -105,7 +105,7 @@ impl Few {
         let prefixes = &self.groups.as_flattened()[..self.len];
         let differing = prefixes.iter().fold(0, |bits, prefix| bits | (prefix ^ prefixes[0]));
         let common = differing.leading_zeros();
-        if common > self.shared { Best.nearest_of(&self.prefixes(common), among, k) } else { None }
+        if common > self.shared { Best.nearest(&self.prefixes(common), among, k) } else { None }
     }
 
     fn prefixes(&self, shared: u32) -> Prefixes<'_> {

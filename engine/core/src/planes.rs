@@ -1,10 +1,19 @@
 //! Which of a few contacts are nearest, found bit by bit of their distances, and how a search
 //! gets the vectors of the processor that it runs on.
 
+use core::hint::select_unpredictable;
+
+use crate::few::first_bits;
+
 /// Most contacts at a time: a bit of a word for each.
 pub(crate) const FEW_MAX: usize = 64;
 /// Prefixes that are taken at a time.
 pub(crate) const GROUP: usize = 8;
+/// Bits of a key.
+const KEY_BITS: usize = 16;
+/// Bits of keys that are looked at before it is asked whether they were enough: of 64 contacts
+/// or fewer they mostly are, and one more costs less than a wrong guess whether it is needed.
+const SURE_BITS: usize = 8;
 
 /// What can be done on any processor, and faster with what some have.
 pub(crate) trait Task {
@@ -44,10 +53,61 @@ impl Prefixes<'_> {
         }
         keys
     }
+
+    #[inline(always)]
+    fn aim_key(&self) -> u16 {
+        key(self.aim, self.shared)
+    }
 }
 
-/// 16 bits of the id of each of a few contacts, at its number.
-pub(crate) type Keys = [u16; FEW_MAX];
+/// The key of each of a few contacts, at its number.
+type Keys = [u16; FEW_MAX];
+
+/// The keys of a few contacts, kept bit by bit: of each bit of theirs, the highest first, a word
+/// that has it for each of them, at its number. Two cache lines, of which the first is mostly
+/// enough.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct SlicedKeys([u64; KEY_BITS]);
+
+impl SlicedKeys {
+    /// Of no contacts.
+    pub(crate) const EMPTY: Self = Self([0; KEY_BITS]);
+
+    /// Of a contact that comes at `at` (below 64), before those that were there and behind.
+    pub(crate) fn insert(&mut self, at: usize, key: u16) {
+        let below = first_bits(at);
+        for (bits, place) in self.0.iter_mut().zip((0..KEY_BITS).rev()) {
+            let bit = u64::from(key >> place & 1);
+            *bits = *bits & below | (*bits & !below) << 1 | bit << at;
+        }
+    }
+
+    /// The contact at `at` (below 64) goes, and those behind it move up.
+    pub(crate) fn remove(&mut self, at: usize) {
+        let below = first_bits(at);
+        for bits in &mut self.0 {
+            *bits = *bits & below | *bits >> 1 & !below;
+        }
+    }
+
+    /// Of the contacts `among` (a bit for each, the lowest for the first; more than `k`) the `k`
+    /// nearest to what has the key `aim`, where all share the bits before their keys. Nothing if
+    /// the keys do not tell. O(1).
+    #[inline(always)]
+    pub(crate) fn nearest(&self, aim: u16, among: u64, k: usize) -> Option<u64> {
+        let mut bits = self.0.iter().zip((0..KEY_BITS).rev());
+        pick(among, k, || {
+            let (bits, place) = bits.next().unwrap_or((&0, 0));
+            bits ^ u64::from(aim >> place & 1).wrapping_neg()
+        })
+    }
+
+    /// The key of the contact at `at`.
+    #[cfg(test)]
+    pub(crate) fn at(&self, at: usize) -> u16 {
+        self.0.iter().fold(0, |key, bits| key << 1 | u16::from(bits >> at & 1 == 1))
+    }
+}
 
 /// The 16 bits of an id behind the first `shared` (at most 63), where `prefix` is its first 64.
 #[inline(always)]
@@ -57,19 +117,11 @@ pub(crate) fn key(prefix: u64, shared: u32) -> u16 {
 
 /// A way to pick the nearest.
 pub(crate) trait Planes: Copy {
-    /// Of the contacts `among` (a bit for each, the lowest for the first; more than `k`) the `k`
-    /// nearest to what has the key `aim`, where all share the bits before their keys. Nothing if
-    /// the keys do not tell.
+    /// As [`SlicedKeys::nearest`], of those that `few` have.
     ///
     /// Cost: a step for each bit until they are found. With vectors, a step takes that bit of
     /// all contacts at once.
-    fn nearest(self, keys: &Keys, aim: u16, among: u64, k: usize) -> Option<u64>;
-
-    /// The same, by the keys that `few` have.
-    #[inline(always)]
-    fn nearest_of(self, few: &Prefixes<'_>, among: u64, k: usize) -> Option<u64> {
-        self.nearest(&few.keys(), key(few.aim, few.shared), among, k)
-    }
+    fn nearest(self, few: &Prefixes<'_>, among: u64, k: usize) -> Option<u64>;
 
     /// How many of the sorted `prefixes` come before the first that is not `before`.
     #[inline(always)]
@@ -94,13 +146,14 @@ pub(crate) trait Planes: Copy {
 struct Plain;
 
 impl Planes for Plain {
-    fn nearest(self, keys: &Keys, aim: u16, among: u64, k: usize) -> Option<u64> {
+    fn nearest(self, few: &Prefixes<'_>, among: u64, k: usize) -> Option<u64> {
+        let (keys, aim) = (few.keys(), few.aim_key());
         let mut fours = [0; FEW_MAX / 4];
         for (four, keys) in fours.iter_mut().zip(keys.as_chunks::<4>().0) {
             let [a, b, c, d] = keys.map(|key| u64::from(key ^ aim));
             *four = a | b << 16 | c << 32 | d << 48;
         }
-        let mut bit = u16::BITS;
+        let mut bit = KEY_BITS;
         pick(among, k, || {
             bit -= 1;
             let bits = fours.iter().map(|four| gathered(four >> bit));
@@ -122,19 +175,14 @@ fn gathered(four: u64) -> u64 {
 pub(crate) struct Best;
 
 impl Planes for Best {
-    fn nearest(self, keys: &Keys, aim: u16, among: u64, k: usize) -> Option<u64> {
-        run(Nearest { keys, aim, among, k })
-    }
-
-    fn nearest_of(self, few: &Prefixes<'_>, among: u64, k: usize) -> Option<u64> {
-        run(NearestOf { few, among, k })
+    fn nearest(self, few: &Prefixes<'_>, among: u64, k: usize) -> Option<u64> {
+        run(Nearest { few, among, k })
     }
 }
 
 /// [`Planes::nearest`] as a task.
 struct Nearest<'a> {
-    keys: &'a Keys,
-    aim: u16,
+    few: &'a Prefixes<'a>,
     among: u64,
     k: usize,
 }
@@ -144,47 +192,52 @@ impl Task for Nearest<'_> {
 
     #[inline(always)]
     fn run(self, planes: impl Planes) -> Option<u64> {
-        planes.nearest(self.keys, self.aim, self.among, self.k)
-    }
-}
-
-/// [`Planes::nearest_of`] as a task.
-struct NearestOf<'a> {
-    few: &'a Prefixes<'a>,
-    among: u64,
-    k: usize,
-}
-
-impl Task for NearestOf<'_> {
-    type Output = Option<u64>;
-
-    #[inline(always)]
-    fn run(self, planes: impl Planes) -> Option<u64> {
-        planes.nearest_of(self.few, self.among, self.k)
+        planes.nearest(self.few, self.among, self.k)
     }
 }
 
 /// Of the contacts `among`, more than `k`, the `k` nearest. `farther` tells, bit by bit of the
 /// distance from the highest on, who has it set. Nothing if the bits do not tell.
-///
-/// Either those without the bit all belong to the answer and the rest of it is among the
-/// others, or all of the answer is among those without.
 #[inline(always)]
-fn pick(mut among: u64, k: usize, mut farther: impl FnMut() -> u64) -> Option<u64> {
-    let (mut picked, mut left) = (0, k as u64);
-    for _ in 0..u16::BITS {
-        let near = among & !farther();
-        let count = u64::from(near.count_ones());
-        // No branch: which it is cannot be guessed.
-        let is_beyond = u64::from(count > left).wrapping_neg();
-        picked |= near & !is_beyond;
-        left -= count & !is_beyond;
-        among = near ^ among & !is_beyond;
-        if left == 0 {
-            return Some(picked);
-        }
+fn pick(among: u64, k: usize, mut farther: impl FnMut() -> u64) -> Option<u64> {
+    let mut picking = Picking { among, picked: 0, left: k as u64 };
+    for _ in 0..SURE_BITS {
+        picking.narrow(farther());
     }
-    None
+    for _ in SURE_BITS..KEY_BITS {
+        if picking.left == 0 {
+            break;
+        }
+        picking.narrow(farther());
+    }
+    (picking.left == 0).then_some(picking.picked)
+}
+
+/// What is known of the nearest.
+struct Picking {
+    /// Some of these are.
+    among: u64,
+    /// These are.
+    picked: u64,
+    /// How many of `among` are; if none, more bits change nothing of `picked`.
+    left: u64,
+}
+
+impl Picking {
+    /// By one more bit of the distance, which these have set.
+    ///
+    /// Either those without the bit all belong to the answer and the rest of it is among the
+    /// others, or all of the answer is among those without.
+    #[inline(always)]
+    fn narrow(&mut self, farther: u64) {
+        let near = self.among & !farther;
+        let count = u64::from(near.count_ones());
+        let is_beyond = count > self.left;
+        // No branches: which it is cannot be guessed.
+        self.picked |= select_unpredictable(is_beyond, 0, near);
+        self.left -= select_unpredictable(is_beyond, 0, count);
+        self.among = select_unpredictable(is_beyond, near, self.among & farther);
+    }
 }
 
 #[cfg(all(feature = "simd", target_arch = "x86_64"))]
@@ -192,7 +245,7 @@ mod vectors {
     use pulp::x86::V3;
     use pulp::{NullaryFnOnce, cast, i16x16, u16x16, u64x4};
 
-    use super::{FEW_MAX, GROUP, Keys, Planes, Task, pick};
+    use super::{FEW_MAX, GROUP, Planes, Prefixes, Task, pick};
 
     /// Bytes that come from memory at a time.
     const LINE_LEN: usize = 64;
@@ -251,9 +304,9 @@ mod vectors {
         }
 
         #[inline(always)]
-        fn nearest(self, keys: &Keys, aim: u16, among: u64, k: usize) -> Option<u64> {
-            let aim = self.splat_u16x16(aim);
-            let keys: [u16x16; 4] = cast(*keys);
+        fn nearest(self, few: &Prefixes<'_>, among: u64, k: usize) -> Option<u64> {
+            let aim = self.splat_u16x16(few.aim_key());
+            let keys: [u16x16; 4] = cast(few.keys());
             let [a, b, c, d] = keys.map(|keys| self.xor_u16x16(keys, aim));
             let (mut lower, mut upper) = (halved(self, a, b), halved(self, c, d));
             pick(among, k, || {
@@ -291,6 +344,28 @@ mod vectors {
 mod tests {
     use super::*;
     use crate::rng::Rng;
+
+    #[test]
+    fn sliced_keys_come_and_go_as_those_of_a_list() {
+        let mut rng = Rng::from_seed([3; 16]);
+        let (mut sliced, mut list) = (SlicedKeys::EMPTY, Vec::new());
+        for round in 0..10_000_u64 {
+            let at = usize::try_from(rng.below(list.len() as u64 + 1)).unwrap();
+            // Fuller and emptier by turns.
+            let is_growing = rng.below(10) < if round / 500 % 2 == 0 { 8 } else { 2 };
+            if is_growing && list.len() < FEW_MAX {
+                let key = key(rng.next_u64(), 0);
+                sliced.insert(at, key);
+                list.insert(at, key);
+            } else if at < list.len() {
+                sliced.remove(at);
+                list.remove(at);
+            }
+            let kept: Vec<u16> = (0..FEW_MAX).map(|at| sliced.at(at)).collect();
+            assert_eq!(kept[..list.len()], list, "round {round}");
+            assert!(kept[list.len()..].iter().all(|key| *key == 0), "round {round}");
+        }
+    }
 
     struct Rank<'a> {
         prefixes: &'a [u64],
@@ -338,11 +413,24 @@ mod tests {
         for seed in 0..=255_u8 {
             let mut rng = Rng::from_seed([seed; 16]);
             // All bits may differ, or few.
-            let few = [u16::MAX, 7 << 13, 0x0f00, 3][usize::from(seed % 4)];
-            let mut draw =
-                || u16::from_le_bytes(*rng.next_u64().to_le_bytes().first_chunk().unwrap());
-            let aim = draw();
-            let keys: Keys = core::array::from_fn(|_| aim & !few | draw() & few);
+            let differing = [u16::MAX, 7 << 13, 0x0f00, 3][usize::from(seed % 4)];
+            let (shared, first) = (u32::from(seed % 49), rng.next_u64());
+            let aim = key(first, shared);
+            let keys: Keys =
+                core::array::from_fn(|_| aim & !differing | key(rng.next_u64(), 0) & differing);
+            // What is before and behind the key is the same for all, or tells nothing.
+            let beside = u64::MAX >> u16::BITS >> shared;
+            let prefix = |key: u16| {
+                let before = first & !(u64::MAX >> shared);
+                before | u64::from(key) << (u64::BITS - u16::BITS) >> shared | !first & beside
+            };
+            let prefixes = keys.map(prefix);
+            let groups = prefixes.as_chunks().0;
+            let few = Prefixes { groups, aim: first, shared };
+            let mut sliced = SlicedKeys::EMPTY;
+            for (at, key) in keys.iter().enumerate() {
+                sliced.insert(at, *key);
+            }
             let wanted = if seed % 2 == 0 { u64::MAX } else { rng.next_u64() };
             for len in 1..=FEW_MAX {
                 let among = wanted & u64::MAX >> (FEW_MAX - len);
@@ -355,9 +443,10 @@ mod tests {
                     let nearest = near.iter().fold(0, |picked, at| picked | 1 << at);
                     let expected = is_told.then_some(nearest);
                     let context = format!("seed {seed}, {k} of {len}");
-                    assert_eq!(Best.nearest(&keys, aim, among, k), expected, "{context}");
-                    let plain = Plain.nearest(&keys, aim, among, k);
+                    assert_eq!(Best.nearest(&few, among, k), expected, "{context}");
+                    let plain = Plain.nearest(&few, among, k);
                     assert_eq!(plain, expected, "{context}, without vectors");
+                    assert_eq!(sliced.nearest(aim, among, k), expected, "{context}, sliced");
                 }
             }
         }

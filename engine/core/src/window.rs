@@ -14,7 +14,7 @@ use kdht_wire::Id;
 
 use crate::closest::{Hear, Told};
 use crate::few::{FEW_MAX, Few, first_bits, sorted};
-use crate::planes::{self, Keys, Planes, Task, key};
+use crate::planes::{self, Planes, SlicedKeys, Task, key};
 
 /// Most windows for one answer.
 const FILLS_MAX: usize = 64;
@@ -43,7 +43,7 @@ pub(crate) struct Subtree<'a> {
     /// How many bits they share.
     pub(crate) depth: u8,
     /// The bits behind these, but for bits behind the first 64.
-    pub(crate) keys: &'a Keys,
+    pub(crate) keys: &'a SlicedKeys,
 }
 
 impl Subtree<'_> {
@@ -153,7 +153,7 @@ impl<R: Runs, H: Hear> Search<'_, R, H> {
             Ordering::Equal => among,
             Ordering::Greater => {
                 let id_of = |number: usize| contacts.get(number).map_or(&Id::ZERO, Told::id);
-                let nearest = planes.nearest(keys, key(target.prefix(), shared), among, k);
+                let nearest = keys.nearest(key(target.prefix(), shared), among, k);
                 nearest.unwrap_or_else(|| sorted(among, target, k, id_of))
             }
         };

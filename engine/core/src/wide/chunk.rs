@@ -9,7 +9,7 @@ use super::row::{Part, insert_in_steps, split_in_steps, trim};
 use crate::closest::Told;
 use crate::contact::BACKOFF_S;
 use crate::few::first_bits;
-use crate::planes::{Keys, key};
+use crate::planes::{SlicedKeys, key};
 use crate::time::Nanos;
 use crate::window::{Subtree, find};
 
@@ -123,7 +123,7 @@ pub(super) struct Chunk {
     pub(super) contacts: Vec<Kept>,
     pub(super) heard: Vec<Heard>,
     /// If there is a depth, 16 bits of each one's id behind as many as [`Subtree::shared`].
-    pub(super) keys: Keys,
+    pub(super) keys: SlicedKeys,
     /// A bit for each of them that is not good, the lowest for the first.
     pub(super) failing: u64,
     /// The lowest id of the range, which ends where the next chunk's begins.
@@ -140,7 +140,7 @@ impl Chunk {
             prefixes: Vec::new(),
             contacts: Vec::new(),
             heard: Vec::new(),
-            keys: [0; CHUNK_MAX],
+            keys: SlicedKeys::EMPTY,
             failing: 0,
             start: Id::ZERO,
             depth: Some(0),
@@ -154,8 +154,7 @@ impl Chunk {
         self.failing = self.failing & below | (self.failing & !below) << 1;
         self.failing |= u64::from(!entry.is_good()) << at;
         let prefix = entry.contact.id.prefix();
-        self.keys.copy_within(at..CHUNK_MAX - 1, at + 1);
-        self.keys[at] = key(prefix, self.shared());
+        self.keys.insert(at, key(prefix, self.shared()));
         insert_in_steps(&mut self.prefixes, at, prefix, CHUNK_STEP);
         insert_in_steps(&mut self.contacts, at, Kept(entry.contact), CHUNK_STEP);
         insert_in_steps(&mut self.heard, at, entry.heard, CHUNK_STEP);
@@ -164,7 +163,7 @@ impl Chunk {
     pub(super) fn remove(&mut self, at: usize) -> Entry {
         let below = first_bits(at);
         self.failing = self.failing & below | self.failing >> 1 & !below;
-        self.keys.copy_within(at + 1.., at);
+        self.keys.remove(at);
         let entry = self.entry(at);
         self.prefixes.remove(at);
         self.contacts.remove(at);
@@ -211,8 +210,9 @@ impl Chunk {
     /// Its depth is another, or other contacts are in it.
     fn make_keys(&mut self) {
         let shared = self.shared();
-        for (place, prefix) in self.keys.iter_mut().zip(&self.prefixes) {
-            *place = key(*prefix, shared);
+        self.keys = SlicedKeys::EMPTY;
+        for (at, prefix) in self.prefixes.iter().enumerate() {
+            self.keys.insert(at, key(*prefix, shared));
         }
     }
 
@@ -265,7 +265,7 @@ impl Part for Chunk {
             prefixes: split_in_steps(&mut self.prefixes, at, CHUNK_STEP),
             contacts: split_in_steps(&mut self.contacts, at, CHUNK_STEP),
             heard: split_in_steps(&mut self.heard, at, CHUNK_STEP),
-            keys: [0; CHUNK_MAX],
+            keys: SlicedKeys::EMPTY,
             failing: self.failing >> at,
             start,
             depth: depth_of(&start, end),

@@ -126,11 +126,12 @@ fn check(wide: &Wide, context: &str) {
             if let Some(depth) = chunk.depth {
                 let lowest = (depth..160).fold(*start, |id, bit| id.with_bit(bit, false));
                 let highest = (depth..160).fold(*start, |id, bit| id.with_bit(bit, true));
-                for (key, entry) in chunk.keys.iter().zip(&entries) {
+                for (at, entry) in entries.iter().enumerate() {
                     let bits = (depth.min(63)..64)
                         .take(16)
                         .fold(0_u16, |bits, bit| bits << 1 | u16::from(entry.contact.id.bit(bit)));
-                    assert_eq!(*key, bits << (depth.min(63) + 16).saturating_sub(64), "{context}");
+                    let key = chunk.keys.at(at);
+                    assert_eq!(key, bits << (depth.min(63) + 16).saturating_sub(64), "{context}");
                 }
                 assert_eq!(*start, lowest, "{context}: a subtree begins at its lowest id");
                 let last = end.map_or(HIGHEST, before);
