@@ -41,6 +41,7 @@ impl Endpoint {
     pub const NONE: Self = Self { ip: [0; 16], port: U16::ZERO };
 
     /// Whether the address is IPv4 (v4-mapped).
+    #[inline]
     #[must_use]
     pub fn is_v4(&self) -> bool {
         self.ip.starts_with(&V4_MAPPED)
@@ -80,6 +81,7 @@ impl Endpoint {
     }
 
     /// Whether the address means something on this host only.
+    #[inline]
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         // Asked for each request, so by bytes: 127.0.0.0/8, and ::1.

@@ -106,15 +106,20 @@ impl KeyRing {
     ///
     /// # Errors
     /// [`MacError`], by which the datagram is dropped without an answer.
+    #[inline]
     pub fn verify(&self, bytes: &[u8], now_s: u32) -> Result<(), MacError> {
-        let Some((head, _)) = parse_head(bytes) else {
-            return if self.is_keyed() { Err(MacError::Short) } else { Ok(()) };
-        };
-        let keyed = head.flags().has(Flags::KEYED);
-        if !self.is_keyed() {
-            return if keyed { Err(MacError::Unexpected) } else { Ok(()) };
+        if self.is_keyed() {
+            return self.verify_mac(bytes, now_s);
         }
-        if !keyed {
+        match parse_head(bytes) {
+            Some((head, _)) if head.flags().has(Flags::KEYED) => Err(MacError::Unexpected),
+            _ => Ok(()),
+        }
+    }
+
+    fn verify_mac(&self, bytes: &[u8], now_s: u32) -> Result<(), MacError> {
+        let Some((head, _)) = parse_head(bytes) else { return Err(MacError::Short) };
+        if !head.flags().has(Flags::KEYED) {
             return Err(MacError::Missing);
         }
         if bytes.len() < HEAD_LEN + MAC_LEN {
@@ -133,6 +138,7 @@ impl KeyRing {
     }
 }
 
+#[inline]
 fn parse_head(bytes: &[u8]) -> Option<(&Head, &[u8])> {
     use zerocopy::FromBytes;
     Head::ref_from_prefix(bytes).ok().filter(|(head, _)| head.magic == MAGIC)

@@ -48,6 +48,7 @@ impl Cookies {
     /// Verifies `presented` (zero: none) and makes a fresh cookie for `peer`.
     ///
     /// One SipHash where the cookie is of this epoch, else two. O(1), no allocation.
+    #[inline]
     pub fn check(&mut self, peer: &Endpoint, presented: u64, now: Nanos) -> Checked {
         let epoch = epoch_of(now);
         if epoch != self.epoch {

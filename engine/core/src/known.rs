@@ -36,9 +36,7 @@ impl Known<'_> {
         let want6 = flags.has(Flags::WANT6) || default && !asker.is_v4();
         let family = match (want4, want6) {
             (true, true) => {
-                let own = usize::from(!asker.is_v4());
-                let of = |family| self.closest(family, target, asker_id);
-                let both = of(own).merge(&of(1 - own), target, self.k);
+                let both = self.closest_of_both(target, asker, asker_id);
                 return to.hear(both.as_slice().iter());
             }
             (false, true) => 1,
@@ -47,7 +45,16 @@ impl Known<'_> {
         self.tell_closest(family, target, asker_id, to);
     }
 
+    // Apart, as others of its kind are: what few requests want would only be in the way of all.
+    #[inline(never)]
+    fn closest_of_both(&self, target: &Id, asker: &Endpoint, asker_id: &Id) -> Closest {
+        let own = usize::from(!asker.is_v4());
+        let of = |family| self.closest(family, target, asker_id);
+        of(own).merge(&of(1 - own), target, self.k)
+    }
+
     /// Those of [`Known::tell_closest_for`], nearest first.
+    #[inline(never)]
     pub(crate) fn closest_for(
         &self,
         target: &Id,
@@ -63,13 +70,11 @@ impl Known<'_> {
     /// Tells the closest good contacts of one family without `but`, in any order.
     #[inline(always)]
     fn tell_closest(&self, family: usize, target: &Id, but: &Id, to: &mut impl Hear) {
-        if let Some(ceded) = self.ceded {
-            return ceded.replicas[family].tell_closest(target, self.k, but, to);
-        }
-        let table = &self.tables[family];
-        match self.sharding {
-            None => table.tell_closest(target, self.k, but, to),
-            Some(sharding) => sharding.tell_closest(family, table, target, self.k, but, to),
+        let (table, k) = (&self.tables[family], self.k);
+        match (self.ceded, self.sharding) {
+            (None, None) => table.tell_closest(target, k, but, to),
+            (Some(ceded), _) => ceded.replicas[family].tell_closest(target, k, but, to),
+            (None, Some(sharding)) => sharding.tell_closest(family, table, target, k, but, to),
         }
     }
 

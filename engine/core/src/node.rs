@@ -4,7 +4,9 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
 use kdht_store::{Memory, Storage, Usage};
-use kdht_wire::{Contact, Endpoint, Head, Id, KeyRing, Kind, Message, Outline};
+use kdht_wire::{
+    Contact, Endpoint, Head, Id, KeyRing, Kind, MacError, Message, Outline, ParseError,
+};
 use zerocopy::FromBytes;
 
 use crate::ceded::Ceded;
@@ -178,25 +180,47 @@ impl Node {
         if bytes.len() > kdht_wire::DATAGRAM_LEN_MAX {
             return self.counters.refuse(Refusal::Oversize);
         }
+        if let Err(error) = self.config.keys.verify(bytes, now.unix_s) {
+            return self.refuse_foreign(bytes, error);
+        }
+        match Message::parse(bytes) {
+            Ok(message) => {
+                self.heard(now);
+                if message.head.is_reply() {
+                    self.handle_reply(now, route, &message, bytes, out);
+                } else {
+                    self.handle_request(now, route, &message, bytes.len(), out);
+                }
+            }
+            Err(error) => self.handle_unparsed(now, route, bytes, error, out),
+        }
+        self.send_jobs(now);
+    }
+
+    /// What is of another format is refused as that, whatever its MAC would be.
+    #[cold]
+    fn refuse_foreign(&mut self, bytes: &[u8], error: MacError) {
+        let format = Outline::parse(bytes).map_err(Refusal::from);
+        self.counters.refuse(format.err().unwrap_or(error.into()));
+    }
+
+    /// Refuses what is no message, and answers it if it was a request for all that can be told.
+    #[cold]
+    fn handle_unparsed(
+        &mut self,
+        now: Now,
+        route: &Route,
+        bytes: &[u8],
+        error: ParseError,
+        out: &mut dyn Outbox,
+    ) {
         let outline = match Outline::parse(bytes) {
             Ok(outline) => outline,
             Err(error) => return self.counters.refuse(error.into()),
         };
-        if let Err(error) = self.config.keys.verify(bytes, now.unix_s) {
-            return self.counters.refuse(error.into());
-        }
         self.heard(now);
-        match Message::parse(bytes) {
-            Ok(message) if message.head.is_reply() => {
-                self.handle_reply(now, route, &message, bytes, out);
-            }
-            Ok(message) => self.handle_request(now, route, &message, bytes.len(), out),
-            Err(error) => {
-                self.counters.refuse(error.into());
-                self.answer_unparsed(now, route, &outline, error, bytes.len(), out);
-            }
-        }
-        self.send_jobs(now);
+        self.counters.refuse(error.into());
+        self.answer_unparsed(now, route, &outline, error, bytes.len(), out);
     }
 
     /// Whether [`Node::fetch`] is worth calling: a table is larger than the processor's own caches.

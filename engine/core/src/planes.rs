@@ -31,6 +31,12 @@ pub(crate) fn run<T: Task>(task: T) -> T::Output {
     if let Some(avx2) = pulp::x86::V3::try_new() {
         return avx2.vectorize(vectors::With { avx2, task });
     }
+    run_plain(task)
+}
+
+// Apart, as the other way is: both in one place would make whoever calls too large to inline.
+#[inline(never)]
+fn run_plain<T: Task>(task: T) -> T::Output {
     task.run(Plain)
 }
 
@@ -67,6 +73,7 @@ type Keys = [u16; FEW_MAX];
 /// that has it for each of them, at its number. Two cache lines, of which the first is mostly
 /// enough.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(align(64))]
 pub(crate) struct SlicedKeys([u64; KEY_BITS]);
 
 impl SlicedKeys {
@@ -100,6 +107,12 @@ impl SlicedKeys {
             let (bits, place) = bits.next().unwrap_or((&0, 0));
             bits ^ u64::from(aim >> place & 1).wrapping_neg()
         })
+    }
+
+    /// Asks memory for what is mostly enough of them.
+    #[inline(always)]
+    pub(crate) fn fetch(&self, planes: impl Planes) {
+        planes.fetch(&self.0[..SURE_BITS]);
     }
 
     /// The key of the contact at `at`.

@@ -88,6 +88,7 @@ impl Throttle {
     /// Spends `weight` units of `source`'s allowance, if it has them.
     ///
     /// An earlier `now` earns nothing. O(1), no allocation.
+    #[inline]
     #[must_use]
     pub fn allow(&mut self, source: u64, weight: u32, now: Nanos) -> bool {
         if self.slots.is_empty() {
@@ -121,6 +122,7 @@ impl Throttle {
     /// Names the source of a datagram: the IPv4 address or the IPv6 /64, hashed. Where
     /// `exempt` says that many nodes share an address by design (loopback; private
     /// ranges in a keyed network), the whole endpoint.
+    #[inline]
     #[must_use]
     pub fn source(&self, peer: &Endpoint, exempt: bool) -> u64 {
         let mut hasher = SipHasher13::new_with_key(&self.key);

@@ -1,5 +1,9 @@
 //! The system calls that move many datagrams at once, and those that move one for less,
 //! behind a safe face.
+//!
+//! They are made by number. By their names in the C library each would be a place at which its
+//! thread may be cancelled, which takes two locked instructions as soon as there are threads; none
+//! of ours ever is. Of an argument that the kernel declares as an `int` it reads no more than that.
 
 use std::io;
 use std::mem::{size_of, zeroed};
@@ -72,7 +76,7 @@ impl Messages {
         fd: BorrowedFd<'_>,
         slots: impl Iterator<Item = ReceiveSlot<'a>>,
     ) -> Result<usize, Errno> {
-        let mut count = 0;
+        let mut count: libc::c_uint = 0;
         for ((slot, head), vector) in slots.zip(&mut self.heads).zip(&mut self.vectors) {
             lay_receive(slot, head, vector);
             count += 1;
@@ -84,12 +88,13 @@ impl Messages {
         // It keeps no pointer after it returns. `fd` is open as long as it is borrowed. No
         // timeout is passed.
         let result = unsafe {
-            libc::recvmmsg(
+            libc::syscall(
+                libc::SYS_recvmmsg,
                 fd.as_raw_fd(),
                 self.heads.as_mut_ptr(),
                 count,
-                libc::MSG_DONTWAIT as _,
-                ptr::null_mut(),
+                libc::MSG_DONTWAIT,
+                ptr::null_mut::<libc::timespec>(),
             )
         };
         // A negative count is the one failure.
@@ -113,7 +118,8 @@ impl Messages {
         // that last until this returns, with their lengths in full, and the kernel keeps no
         // pointer.
         let result = unsafe {
-            libc::recvmsg(fd.as_raw_fd(), &raw mut head.msg_hdr, libc::MSG_DONTWAIT as _)
+            let head = &raw mut head.msg_hdr;
+            libc::syscall(libc::SYS_recvmsg, fd.as_raw_fd(), head, libc::MSG_DONTWAIT)
         };
         // A negative length is the one failure; one that was received fits its slot.
         head.msg_len = libc::c_uint::try_from(result).map_err(|_| last_error())?;
@@ -203,7 +209,8 @@ impl Outgoing<'_> {
         // exclusively ours; it keeps no pointer after it returns (zero copy is not asked
         // for). `fd` is open as long as it is borrowed.
         let result = unsafe {
-            libc::sendmmsg(fd.as_raw_fd(), heads.as_mut_ptr(), count, libc::MSG_DONTWAIT as _)
+            let (fd, heads) = (fd.as_raw_fd(), heads.as_mut_ptr());
+            libc::syscall(libc::SYS_sendmmsg, fd, heads, count, libc::MSG_DONTWAIT)
         };
         usize::try_from(result).map_err(|_| last_error())
     }
@@ -218,12 +225,13 @@ fn send_one(fd: BorrowedFd<'_>, head: &libc::msghdr) -> Result<(), Errno> {
         // reads what they name, and keeps no pointer. `fd` is open as long as it is borrowed.
         unsafe {
             let vector = &*head.msg_iov;
-            let (name, name_len) = (head.msg_name.cast(), head.msg_namelen);
-            libc::sendto(fd.as_raw_fd(), vector.iov_base, vector.iov_len, flags, name, name_len)
+            let (bytes, len) = (vector.iov_base, vector.iov_len);
+            let (name, name_len) = (head.msg_name, head.msg_namelen);
+            libc::syscall(libc::SYS_sendto, fd.as_raw_fd(), bytes, len, flags, name, name_len)
         }
     } else {
         // SAFETY: as above; the control messages come from such a borrow, too.
-        unsafe { libc::sendmsg(fd.as_raw_fd(), head, flags) }
+        unsafe { libc::syscall(libc::SYS_sendmsg, fd.as_raw_fd(), ptr::from_ref(head), flags) }
     };
     // A datagram leaves whole or not at all.
     if result < 0 { Err(last_error()) } else { Ok(()) }

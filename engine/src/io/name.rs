@@ -28,8 +28,8 @@ const _: () = {
     assert!(offset_of!(libc::sockaddr_in6, sin6_addr) == 8);
 };
 
-/// The first twelve bytes of a v4-mapped address.
-const V4_MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
+/// A v4-mapped address, as a number whose lowest byte is the first: all but the IPv4 address.
+const V4_MAPPED: u128 = 0xffff << 80;
 
 /// A `sockaddr_in` or `sockaddr_in6`, told apart by its family.
 #[derive(Clone, Copy)]
@@ -89,10 +89,8 @@ impl Name {
 
 /// The v4-mapped form of an IPv4 address.
 pub(super) fn mapped(v4: [u8; 4]) -> [u8; 16] {
-    let mut ip = [0; 16];
-    ip[..12].copy_from_slice(&V4_MAPPED);
-    ip[12..].copy_from_slice(&v4);
-    ip
+    // As one number: what is put together of pieces is waited for until all are in memory.
+    (V4_MAPPED | u128::from(u32::from_le_bytes(v4)) << 96).to_le_bytes()
 }
 
 #[cfg(test)]

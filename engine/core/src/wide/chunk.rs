@@ -1,6 +1,7 @@
 //! Contacts as a wide table keeps them, and the chunks that they lie in.
 
 use alloc::vec::Vec;
+use core::mem::offset_of;
 
 use kdht_wire::{Contact, Endpoint, Id};
 
@@ -115,15 +116,12 @@ impl Told for Kept {
     }
 }
 
-/// 1 to 64 contacts, sorted by id: all that there are in a range of ids.
+/// 1 to 64 contacts, sorted by id: all that there are in a range of ids. Four cache lines, the
+/// first two of which are what mostly is read of it for a request.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Chunk {
-    /// The first 64 bits of each one's id: what is read to find ids, 8 to a cache line.
-    pub(super) prefixes: Vec<u64>,
     pub(super) contacts: Vec<Kept>,
-    pub(super) heard: Vec<Heard>,
-    /// If there is a depth, 16 bits of each one's id behind as many as [`Subtree::shared`].
-    pub(super) keys: SlicedKeys,
     /// A bit for each of them that is not good, the lowest for the first.
     pub(super) failing: u64,
     /// The lowest id of the range, which ends where the next chunk's begins.
@@ -131,7 +129,14 @@ pub(super) struct Chunk {
     /// How many bits all ids of the range share, if it is known to be all ids that share them: a
     /// subtree.
     pub(super) depth: Option<u8>,
+    /// If there is a depth, 16 bits of each one's id behind as many as [`Subtree::shared`].
+    pub(super) keys: SlicedKeys,
+    /// The first 64 bits of each one's id: what is read to find ids, 8 to a cache line.
+    pub(super) prefixes: Vec<u64>,
+    pub(super) heard: Vec<Heard>,
 }
+
+const _: () = assert!(offset_of!(Chunk, keys) == 64 && size_of::<Chunk>() == 256);
 
 impl Chunk {
     /// The only chunk.

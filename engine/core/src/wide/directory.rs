@@ -67,7 +67,8 @@ impl Directory {
         }
         let Some(chunk) = page.parts.get(page.find(planes, target)) else { return };
         if before == 2 {
-            planes.fetch(core::slice::from_ref(chunk));
+            planes.fetch(core::slice::from_ref(&chunk.contacts));
+            chunk.keys.fetch(planes);
         } else {
             planes.fetch(&chunk.contacts);
         }

@@ -84,8 +84,14 @@ impl Wide {
     pub(crate) fn tell_closest(&self, target: &Id, k: usize, asker: &Id, to: &mut impl Hear) {
         let (k, runs) = (k.min(MEMBERS_MAX), &self.directory);
         if let Err(told) = closest_of(runs, target, asker, k, to) {
-            to.hear(self.search(target, k, asker).out.as_slice().iter().skip(told));
+            to.hear(self.searched(target, k, asker).as_slice().iter().skip(told));
         }
+    }
+
+    /// Those of [`Wide::closest`], where they are not in a few windows.
+    #[cold]
+    fn searched(&self, target: &Id, k: usize, asker: &Id) -> Closest {
+        self.search(target, k, asker).out
     }
 
     /// Whether its contacts are too many for the processor's own caches.
