@@ -142,12 +142,6 @@ pub(crate) trait Planes: Copy {
         prefixes.partition_point(|prefix| before(*prefix))
     }
 
-    /// How many in `groups` are lower than `end`, of which all are looked at.
-    #[inline(always)]
-    fn count_lower(self, groups: &[[u64; GROUP]], end: u64) -> usize {
-        groups.as_flattened().iter().filter(|prefix| **prefix < end).count()
-    }
-
     /// Asks memory for all of `items` at once, where the processor can: otherwise one would be
     /// waited for before the next is known to be wanted.
     #[inline(always)]
@@ -256,9 +250,9 @@ impl Picking {
 #[cfg(all(feature = "simd", target_arch = "x86_64"))]
 mod vectors {
     use pulp::x86::V3;
-    use pulp::{NullaryFnOnce, cast, i16x16, u16x16, u64x4};
+    use pulp::{NullaryFnOnce, cast, i16x16, u16x16};
 
-    use super::{FEW_MAX, GROUP, Planes, Prefixes, Task, pick};
+    use super::{FEW_MAX, Planes, Prefixes, Task, pick};
 
     /// Bytes that come from memory at a time.
     const LINE_LEN: usize = 64;
@@ -289,20 +283,6 @@ mod vectors {
                 return prefixes.partition_point(|prefix| before(*prefix));
             }
             prefixes.iter().filter(|prefix| before(**prefix)).count()
-        }
-
-        #[inline(always)]
-        fn count_lower(self, groups: &[[u64; GROUP]], end: u64) -> usize {
-            let end = self.splat_u64x4(end);
-            let mut counts = self.splat_u64x4(0);
-            for group in groups {
-                let [first, second]: [u64x4; 2] = cast(*group);
-                // All ones, which is minus one, for each that is lower.
-                counts = self.wrapping_sub_u64x4(counts, cast(self.cmp_lt_u64x4(first, end)));
-                counts = self.wrapping_sub_u64x4(counts, cast(self.cmp_lt_u64x4(second, end)));
-            }
-            let counts: [u64; 4] = cast(counts);
-            usize::try_from(counts.iter().sum::<u64>()).unwrap_or(usize::MAX)
         }
 
         #[inline(always)]
@@ -393,19 +373,6 @@ mod tests {
         }
     }
 
-    struct Count<'a> {
-        groups: &'a [[u64; GROUP]],
-        end: u64,
-    }
-
-    impl Task for Count<'_> {
-        type Output = usize;
-
-        fn run(self, planes: impl Planes) -> usize {
-            planes.count_lower(self.groups, self.end)
-        }
-    }
-
     #[test]
     fn with_and_without_vectors_the_rank_is_how_many_are_lower() {
         let mut rng = Rng::from_seed([1; 16]);
@@ -461,21 +428,6 @@ mod tests {
                     assert_eq!(plain, expected, "{context}, without vectors");
                     assert_eq!(sliced.nearest(aim, among, k), expected, "{context}, sliced");
                 }
-            }
-        }
-    }
-
-    #[test]
-    fn with_and_without_vectors_those_that_are_lower_are_counted() {
-        let mut rng = Rng::from_seed([2; 16]);
-        for count in 0..20 {
-            let groups: Vec<[u64; GROUP]> =
-                (0..count).map(|_| core::array::from_fn(|_| rng.next_u64() >> 61 << 61)).collect();
-            for end in [0, 1, 1 << 62, (1 << 62) + 1, 1 << 63, 7 << 61, u64::MAX] {
-                let lower = groups.as_flattened().iter().filter(|prefix| **prefix < end).count();
-                assert_eq!(Plain.count_lower(&groups, end), lower, "{count} groups, {end:#x}");
-                let by_best = run(Count { groups: &groups, end });
-                assert_eq!(by_best, lower, "{count} groups, {end:#x}");
             }
         }
     }

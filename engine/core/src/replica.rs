@@ -9,7 +9,6 @@ use crate::bucket::MEMBERS_MAX;
 use crate::closest::{Closest, Hear};
 use crate::contact::Liveness;
 use crate::groups::{Group, GroupCounts};
-use crate::planes::Planes;
 use crate::window::{Run, Runs, closest_of, find};
 
 /// Every member of one family's table, whichever shard owns it, sorted by id. What a shard
@@ -230,7 +229,7 @@ impl<W: Fn(&Liveness) -> bool> Runs for Wanted<'_, W> {
         self.replica.contacts.len()
     }
 
-    fn locate(&self, _: impl Planes, _: &Id) -> Option<()> {
+    fn locate(&self, _: &Id) -> Option<()> {
         (!self.replica.contacts.is_empty()).then_some(())
     }
 

@@ -77,7 +77,7 @@ impl Wide {
     /// it. Memory is taken as contacts come.
     #[must_use]
     pub fn new(own: Id, contacts_max: usize) -> Self {
-        let (directory, patrol) = (Directory::EMPTY, Patrol::default());
+        let (directory, patrol) = (Directory::new(), Patrol::default());
         Self { own, contacts_max, directory, patrol }
     }
 

@@ -72,7 +72,7 @@ pub(crate) trait Runs {
     /// Contacts in all.
     fn len(&self) -> usize;
     /// The run to which `id` belongs; none if there are no contacts.
-    fn locate(&self, planes: impl Planes, id: &Id) -> Option<Self::At>;
+    fn locate(&self, id: &Id) -> Option<Self::At>;
     fn run(&self, at: Self::At) -> Run<'_, Self::Contact>;
     /// A bit for each in the `range` (at most 64) of the run that is not wanted, the lowest for
     /// the first; the bits above may be any.
@@ -115,7 +115,7 @@ impl<R: Runs, H: Hear> Task for Search<'_, R, H> {
 
     #[inline(always)]
     fn run(mut self, planes: impl Planes) -> Result<(), usize> {
-        let at = self.runs.locate(planes, self.target).filter(|_| self.k > 0);
+        let at = self.runs.locate(self.target).filter(|_| self.k > 0);
         let Some(at) = at else { return Ok(()) };
         if self.tell_of_subtree(planes, at) {
             return Ok(());
@@ -209,7 +209,7 @@ impl<R: Runs, H: Hear> Search<'_, R, H> {
             let Ok(bit) = u8::try_from(shared - 1) else { break };
             aim = aim.with_bit(bit, !aim.bit(bit));
             (least, too_many) = (shared, None);
-            let Some(next) = runs.locate(planes, &aim).filter(|_| left > 0) else { break };
+            let Some(next) = runs.locate(&aim).filter(|_| left > 0) else { break };
             at = next;
             shared = shared_around(runs.run(at).prefixes, aim.prefix(), left).max(least);
         }
@@ -395,7 +395,7 @@ mod tests {
             self.runs.iter().map(|run| run.1.len()).sum()
         }
 
-        fn locate(&self, _: impl Planes, id: &Id) -> Option<usize> {
+        fn locate(&self, id: &Id) -> Option<usize> {
             Some(self.runs.partition_point(|run| run.1[0].id <= *id).saturating_sub(1))
         }
 

@@ -16,7 +16,7 @@ use kdht_wire::Id;
 use super::chunk::{CHUNK_MAX, Chunk, Entry, Heard, Kept};
 use super::row::{Part, ROW_MAX, Row};
 use super::walk::{Backward, Forward};
-use crate::planes::{Best, Planes};
+use crate::planes::Planes;
 use crate::window::{Run, Runs, Subtree};
 
 /// Where a contact is, until the next insertion or removal.
@@ -35,7 +35,9 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    pub(super) const EMPTY: Self = Self { pages: Row::EMPTY, len: 0, failing: 0 };
+    pub(super) fn new() -> Self {
+        Self { pages: Row::new(), len: 0, failing: 0 }
+    }
 
     pub(super) fn len(&self) -> usize {
         self.len
@@ -48,7 +50,7 @@ impl Directory {
 
     /// Where `id` is, or the place that it would have. O(log contacts).
     pub(super) fn seek(&self, id: &Id) -> Result<Place, Place> {
-        let Some((page, chunk)) = self.locate(Best, id) else {
+        let Some((page, chunk)) = self.locate(id) else {
             return Err(Place { page: 0, chunk: 0, index: 0 });
         };
         let found = self.pages.parts[page].parts[chunk].find(id);
@@ -61,11 +63,11 @@ impl Directory {
     /// What tells that was asked for one call earlier, so that little is waited for.
     #[inline(always)]
     pub(super) fn fetch(&self, planes: impl Planes, target: &Id, before: usize) {
-        let Some(page) = self.pages.parts.get(self.pages.find(planes, target)) else { return };
+        let Some(page) = self.pages.parts.get(self.pages.find(target)) else { return };
         if before > 2 {
             return page.starts.fetch(planes, target.prefix());
         }
-        let Some(chunk) = page.parts.get(page.find(planes, target)) else { return };
+        let Some(chunk) = page.parts.get(page.find(target)) else { return };
         if before == 2 {
             planes.fetch(core::slice::from_ref(&chunk.contacts));
             chunk.keys.fetch(planes);
@@ -169,9 +171,9 @@ impl Runs for Directory {
     }
 
     #[inline(always)]
-    fn locate(&self, planes: impl Planes, id: &Id) -> Option<(usize, usize)> {
-        let page = self.pages.find(planes, id);
-        Some((page, self.pages.parts.get(page)?.find(planes, id)))
+    fn locate(&self, id: &Id) -> Option<(usize, usize)> {
+        let page = self.pages.find(id);
+        Some((page, self.pages.parts.get(page)?.find(id)))
     }
 
     #[inline(always)]

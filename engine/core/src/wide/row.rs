@@ -6,7 +6,6 @@ use alloc::vec::Vec;
 use kdht_wire::Id;
 
 use super::starts::Starts;
-use crate::planes::Planes;
 
 /// Most parts of a row below the uppermost: 2 KiB of prefixes.
 pub(super) const ROW_MAX: usize = 256;
@@ -39,8 +38,8 @@ pub(super) trait Part: Sized {
 
 /// Parts in the order of their ids.
 ///
-/// A part is found among the prefixes, which lie side by side: 8 to a cache line. Only
-/// where prefixes are equal are the parts' starts read.
+/// A part is found by where they begin, and mostly without reading even that. Only where
+/// prefixes are equal are the parts' own starts read.
 #[derive(Debug)]
 pub(super) struct Row<T> {
     /// The first 64 bits of each part's start.
@@ -49,35 +48,33 @@ pub(super) struct Row<T> {
 }
 
 impl<T: Part> Row<T> {
-    pub(super) const EMPTY: Self = Self { starts: Starts::EMPTY, parts: Vec::new() };
+    pub(super) fn new() -> Self {
+        Self { starts: Starts::new(), parts: Vec::new() }
+    }
 
     pub(super) fn of(part: T) -> Self {
-        let mut row = Self::EMPTY;
+        let mut row = Self::new();
         row.insert(0, part);
         row
     }
 
-    /// In which part's range `id` is; if it is before all, the first. O(log parts).
+    /// In which part's range `id` is; if it is before all, the first. O(1) where ids lie as hashes
+    /// do, else O(log parts).
     #[inline(always)]
-    pub(super) fn find(&self, planes: impl Planes, id: &Id) -> usize {
+    pub(super) fn find(&self, id: &Id) -> usize {
         if self.parts.len() <= 1 {
             return 0;
         }
-        let prefix = id.prefix();
-        let lower = self.starts.rank(planes, prefix);
-        let same = match self.starts.as_slice().get(lower) {
-            Some(start) if *start == prefix => self.begun_of_same(lower, id),
-            _ => 0,
-        };
-        (lower + same).saturating_sub(1)
+        self.starts.part_of(id.prefix()).unwrap_or_else(|| self.search(id))
     }
 
-    /// How many of the parts from `lower` on with this prefix begin at or before `id`.
-    #[cold]
-    fn begun_of_same(&self, lower: usize, id: &Id) -> usize {
-        let prefix = id.prefix();
-        let same = self.starts.as_slice()[lower..].partition_point(|start| *start == prefix);
-        self.parts[lower..lower + same].partition_point(|part| part.start() <= id)
+    #[inline(never)]
+    fn search(&self, id: &Id) -> usize {
+        let (starts, prefix) = (self.starts.as_slice(), id.prefix());
+        let lower = starts.partition_point(|start| *start < prefix);
+        let same = starts[lower..].partition_point(|start| *start == prefix);
+        let begun = self.parts[lower..lower + same].partition_point(|part| part.start() <= id);
+        (lower + begun).saturating_sub(1)
     }
 
     pub(super) fn insert(&mut self, at: usize, part: T) {

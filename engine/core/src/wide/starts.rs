@@ -1,191 +1,214 @@
-//! Where the parts of a row begin, in groups that vectors take at a time.
+//! Where the parts of a row begin, and cells that tell in which part an id is.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::planes::{GROUP, Planes};
+use super::row::{insert_in_steps, split_in_steps, trim};
+use crate::planes::Planes;
 
-/// More prefixes than this are not all looked at to find a rank.
-const LOOKED_AT_MAX: usize = 64;
-/// How many are looked at where one is expected to be.
-const AROUND: usize = 32;
-/// With so many unused a group is given back: removals and insertions by turns do not take and
-/// give the same one.
-const UNUSED_MAX: usize = GROUP + GROUP / 2;
+/// Cells for each part, as a power of two; up to twice as many. Where ids lie as hashes do, no
+/// part is so small that one would begin within a cell, but for one in thousands.
+const CELLS_LOG: u32 = 2;
+/// What a cell tells of which part an id in it is: nothing.
+const UNTOLD: u16 = u16::MAX;
 
-/// The first 64 bits of sorted ids. What is unused of the last group is filled with ones.
+/// The first 64 bits of sorted ids, at which parts begin, and an index of them by their own first
+/// bits.
+///
+/// Prefixes that share as many bits as tell a cell belong to one part, unless another begins
+/// among them. So of most ids the part is known by one look, whatever the number of parts.
+/// Memory: 8 bytes a part, and 8 to 16 for its cells.
 #[derive(Debug)]
 pub(super) struct Starts {
-    groups: Vec<[u64; GROUP]>,
-    len: usize,
+    /// Of each cell, the part that all ids in it but for its lowest prefix belong to, or
+    /// [`UNTOLD`]. The last stands for all that is behind the others.
+    cells: Box<[u16]>,
+    /// The first bits of the first cell.
+    first: u64,
+    /// Bits of a prefix that do not tell its cell: at most 63.
+    shift: u32,
+    prefixes: Vec<u64>,
 }
 
 impl Starts {
-    pub(super) const EMPTY: Self = Self { groups: Vec::new(), len: 0 };
+    /// Prefixes by which memory grows.
+    const STEP: usize = 16;
+
+    pub(super) fn new() -> Self {
+        Self { cells: Box::default(), first: 0, shift: 0, prefixes: Vec::new() }
+    }
 
     pub(super) fn as_slice(&self) -> &[u64] {
-        &self.groups.as_flattened()[..self.len]
+        &self.prefixes
     }
 
     pub(super) fn insert(&mut self, at: usize, prefix: u64) {
-        self.make_room(1);
-        let places = self.groups.as_flattened_mut();
-        places.copy_within(at..self.len, at + 1);
-        places[at] = prefix;
-        self.len += 1;
+        insert_in_steps(&mut self.prefixes, at, prefix, Self::STEP);
+        self.make_cells();
     }
 
     pub(super) fn remove(&mut self, at: usize) {
-        self.groups.as_flattened_mut().copy_within(at + 1..self.len, at);
-        self.truncate(self.len - 1);
+        self.prefixes.remove(at);
+        trim(&mut self.prefixes, Self::STEP);
+        self.make_cells();
     }
 
     pub(super) fn set(&mut self, at: usize, prefix: u64) {
-        self.groups.as_flattened_mut()[at] = prefix;
+        self.prefixes[at] = prefix;
+        self.make_cells();
     }
 
     /// Gives those from `at` on away.
     pub(super) fn split_off(&mut self, at: usize) -> Self {
-        let mut upper = Self::EMPTY;
-        upper.extend(&self.as_slice()[at..]);
-        self.truncate(at);
+        let mut upper = Self::new();
+        upper.prefixes = split_in_steps(&mut self.prefixes, at, Self::STEP);
+        upper.make_cells();
+        self.make_cells();
         upper
     }
 
     pub(super) fn append(&mut self, next: &Self) {
-        self.extend(next.as_slice());
+        self.prefixes.reserve_exact(next.prefixes.len());
+        self.prefixes.extend_from_slice(&next.prefixes);
+        self.make_cells();
     }
 
     /// Memory behind it, in bytes, as allocated.
     pub(super) fn heap_bytes(&self) -> usize {
-        self.groups.capacity() * size_of::<[u64; GROUP]>()
+        size_of_val(&*self.cells) + self.prefixes.capacity() * size_of::<u64>()
     }
 
-    /// How many are lower than `prefix`. O(1) where they lie as hashes do, else O(log prefixes).
-    ///
-    /// Of many only those are looked at that are where it would be if all lay evenly: so a few
-    /// lines of them come from memory, and none is waited for before the next is known.
+    /// In which part's range the ids with this prefix are, if a cell tells. O(1).
     #[inline(always)]
-    pub(super) fn rank(&self, planes: impl Planes, prefix: u64) -> usize {
-        if self.len <= LOOKED_AT_MAX {
-            return planes.count_lower(&self.groups, prefix);
+    pub(super) fn part_of(&self, prefix: u64) -> Option<usize> {
+        // Ids with the lowest prefix of a cell may come before a part that begins with it.
+        if prefix.trailing_zeros() >= self.shift {
+            return None;
         }
-        let (lowest, groups) = self.around(prefix);
-        if let [[low, ..], .., [.., high]] = groups
-            && (*low < prefix && *high >= prefix)
-        {
-            return lowest * GROUP + planes.count_lower(groups, prefix);
-        }
-        self.as_slice().partition_point(|other| *other < prefix)
+        let part = *self.cell_of(prefix)?;
+        if part == UNTOLD { None } else { Some(usize::from(part)) }
     }
 
-    /// Asks memory for those that [`Starts::rank`] looks at.
+    /// Asks memory for what [`Starts::part_of`] reads.
     #[inline(always)]
     pub(super) fn fetch(&self, planes: impl Planes, prefix: u64) {
-        if self.len > LOOKED_AT_MAX {
-            planes.fetch(self.around(prefix).1);
+        if let Some(cell) = self.cell_of(prefix) {
+            planes.fetch(core::slice::from_ref(cell));
         }
     }
 
-    /// Of many, [`AROUND`] around the place of `prefix` if all lie evenly, and the number of
-    /// their first group.
+    /// Nothing before the first cell.
     #[inline(always)]
-    fn around(&self, prefix: u64) -> (usize, &[[u64; GROUP]]) {
-        let [first, .., last] = self.as_slice() else { return (0, &[]) };
-        let span = (last - first).max(1);
-        let shift = span.leading_zeros();
-        let part = (prefix.clamp(*first, *last) - first) << shift >> u32::BITS;
-        let expected = part * self.len as u64 / (span << shift >> u32::BITS);
-        let expected = usize::try_from(expected).unwrap_or(self.len);
-        let end = self.groups.len();
-        let lowest = (expected.saturating_sub(AROUND / 2) / GROUP).min(end - AROUND / GROUP);
-        (lowest, &self.groups[lowest..lowest + AROUND / GROUP])
+    fn cell_of(&self, prefix: u64) -> Option<&u16> {
+        let number = (prefix >> self.shift).checked_sub(self.first)?;
+        let last = self.cells.len().checked_sub(1)?;
+        self.cells.get(usize::try_from(number).map_or(last, |number| number.min(last)))
     }
 
-    fn make_room(&mut self, more: usize) {
-        let groups = (self.len + more).div_ceil(GROUP);
-        if groups > self.groups.len() {
-            self.groups.reserve_exact(groups - self.groups.len());
-            self.groups.resize(groups, [u64::MAX; GROUP]);
-        }
-    }
-
-    fn extend(&mut self, prefixes: &[u64]) {
-        self.make_room(prefixes.len());
-        let (start, end) = (self.len, self.len + prefixes.len());
-        self.groups.as_flattened_mut()[start..end].copy_from_slice(prefixes);
-        self.len = end;
-    }
-
-    fn truncate(&mut self, len: usize) {
-        self.groups.as_flattened_mut()[len..self.len].fill(u64::MAX);
-        self.len = len;
-        if self.groups.len() * GROUP - len >= UNUSED_MAX {
-            self.groups.truncate(len.div_ceil(GROUP));
-            self.groups.shrink_to_fit();
-        }
+    /// O(prefixes).
+    fn make_cells(&mut self) {
+        let prefixes = &self.prefixes[..];
+        let ([first, .., last], true) = (prefixes, prefixes.len() < usize::from(UNTOLD)) else {
+            // One part has all ids; of too many none is told.
+            self.cells = Box::default();
+            return;
+        };
+        let span_bits = u64::BITS - (last - first).leading_zeros();
+        self.shift = span_bits.saturating_sub(prefixes.len().ilog2() + CELLS_LOG + 1);
+        self.first = first >> self.shift;
+        let count = (last >> self.shift) - self.first + 2;
+        // Parts begun at the lowest prefix of the cell that is made, or before.
+        let mut begun = 0;
+        let cells = (0..count).map(|number| {
+            // One more bit, since there may be nothing behind the last.
+            let lowest = (u128::from(self.first) + u128::from(number)) << self.shift;
+            let end = lowest + (1 << self.shift);
+            let more = prefixes[begun..].iter();
+            begun += more.take_while(|prefix| u128::from(**prefix) <= lowest).count();
+            let is_told = prefixes.get(begun).is_none_or(|next| u128::from(*next) >= end);
+            let part = begun.checked_sub(1).filter(|_| is_told);
+            part.and_then(|part| u16::try_from(part).ok()).unwrap_or(UNTOLD)
+        });
+        self.cells = cells.collect();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::planes::{self, Best, Task};
     use crate::rng::Rng;
 
-    struct Rank<'a> {
-        starts: &'a Starts,
-        prefix: u64,
+    /// Shapes of starts: `seed` of six ways.
+    fn drawn(rng: &mut Rng, seed: u8) -> Vec<u64> {
+        let count = 1 + rng.below(300);
+        let mut prefixes: Vec<u64> = (0..count)
+            .map(|number| match seed % 6 {
+                // As hashes have them, all or a crowd of them.
+                0 => rng.next_u64(),
+                1 => 0x1234 << 48 | rng.next_u64() >> 16,
+                // As subtrees begin.
+                2 => number << 55,
+                // As a comb.
+                3 => u64::MAX << (number % 64),
+                4 => u64::MAX - rng.below(3),
+                _ => rng.next_u64() >> rng.below(64),
+            })
+            .collect();
+        prefixes.sort_unstable();
+        prefixes
     }
 
-    impl Task for Rank<'_> {
-        type Output = usize;
-
-        fn run(self, planes: impl Planes) -> usize {
-            self.starts.rank(planes, self.prefix)
+    #[test]
+    fn what_a_cell_tells_is_the_part_that_begins_last_before() {
+        for seed in 0..240_u8 {
+            let mut rng = Rng::from_seed([seed; 16]);
+            let prefixes = drawn(&mut rng, seed);
+            let mut starts = Starts::new();
+            for prefix in &prefixes {
+                let at = starts.as_slice().partition_point(|other| other < prefix);
+                starts.insert(at, *prefix);
+            }
+            if seed % 4 == 1 {
+                let upper = starts.split_off(prefixes.len() / 2);
+                starts.append(&upper);
+            }
+            assert_eq!(starts.as_slice(), prefixes);
+            let near = prefixes
+                .iter()
+                .flat_map(|prefix| [prefix.wrapping_sub(1), *prefix, prefix.wrapping_add(1)]);
+            let edges: Vec<u64> = near.chain([0, u64::MAX]).collect();
+            let any = |rng: &mut Rng| match rng.below(3) {
+                0 => rng.next_u64(),
+                1 => edges[usize::try_from(rng.below(edges.len() as u64)).unwrap()],
+                _ => prefixes[0].wrapping_add(rng.next_u64() >> rng.below(64)),
+            };
+            for _ in 0..1_000 {
+                let prefix = any(&mut rng);
+                let begun = prefixes.partition_point(|start| *start <= prefix);
+                if let Some(part) = starts.part_of(prefix) {
+                    assert_eq!(Some(part), begun.checked_sub(1), "seed {seed}, {prefix:#x}");
+                    assert!(prefixes.binary_search(&prefix).is_err(), "{seed}, {prefix:#x}");
+                }
+            }
         }
     }
 
     #[test]
-    fn the_rank_is_how_many_are_lower_however_they_lie() {
-        for seed in 0..60_u8 {
-            let mut rng = Rng::from_seed([seed; 16]);
-            let (mut prefixes, mut model) = (Starts::EMPTY, Vec::new());
-            // Evenly, in few places, or at one end.
-            let draw = |rng: &mut Rng| match seed % 4 {
-                0 | 1 => rng.next_u64(),
-                2 => rng.next_u64() >> 60 << 60,
-                _ => rng.next_u64() >> rng.below(64),
-            };
-            let most = [20, 64, 300, 300][usize::from(seed / 4 % 4)];
-            for step in 0..900 {
-                let is_growing = model.len() < most && step % 400 < 300;
-                if is_growing || model.is_empty() {
-                    let prefix = draw(&mut rng);
-                    let at = model.partition_point(|other| *other < prefix);
-                    model.insert(at, prefix);
-                    prefixes.insert(at, prefix);
-                } else {
-                    let at = usize::try_from(rng.below(model.len() as u64)).unwrap();
-                    model.remove(at);
-                    prefixes.remove(at);
-                }
-                let context = format!("seed {seed}, step {step}");
-                assert_eq!(prefixes.as_slice(), model, "{context}");
-                let unused = &prefixes.groups.as_flattened()[model.len()..];
-                assert!(unused.len() < UNUSED_MAX && unused.iter().all(|p| *p == u64::MAX));
-                let any = model.get(step % model.len().max(1)).copied().unwrap_or(7);
-                for prefix in [any, any.wrapping_add(1), draw(&mut rng), 0, u64::MAX] {
-                    let lower = model.iter().filter(|other| **other < prefix).count();
-                    assert_eq!(prefixes.rank(Best, prefix), lower, "{context}, {prefix:#x}");
-                    let by_vectors = planes::run(Rank { starts: &prefixes, prefix });
-                    assert_eq!(by_vectors, lower, "{context}, {prefix:#x}");
-                }
+    fn of_starts_as_subtrees_have_them_cells_tell_nearly_all() {
+        let mut rng = Rng::from_seed([7; 16]);
+        for depth in 1..=8 {
+            let mut starts = Starts::new();
+            for number in 0..1_u64 << depth {
+                starts.insert(starts.as_slice().len(), number << (64 - depth));
             }
-            let at = model.len() / 3;
-            let upper = prefixes.split_off(at);
-            assert_eq!((prefixes.as_slice(), upper.as_slice()), model.split_at(at));
-            prefixes.append(&upper);
-            assert_eq!(prefixes.as_slice(), model, "seed {seed}");
+            // A few of them in halves of halves.
+            for number in (0..1_u64 << depth).step_by(5) {
+                let quarter = number << (64 - depth) | 1 << (62 - depth);
+                let at = starts.as_slice().partition_point(|other| *other < quarter);
+                starts.insert(at, quarter);
+            }
+            let told = (0..1_000).filter(|_| starts.part_of(rng.next_u64()).is_some()).count();
+            assert_eq!(told, 1_000, "depth {depth}");
         }
     }
 }
