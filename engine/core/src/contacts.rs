@@ -126,9 +126,9 @@ impl Contacts {
     }
 
     /// As [`wide::Wide::fetch`]; of a table of buckets nothing.
-    pub(crate) fn fetch(&self, target: &Id, before: usize) {
+    pub(crate) fn fetch(&self, target: &Id, k: usize, before: usize) {
         if let Some(wide) = self.wide() {
-            wide.fetch(target, before);
+            wide.fetch(target, k, before);
         }
     }
 

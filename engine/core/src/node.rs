@@ -238,7 +238,8 @@ impl Node {
         let Ok((head, _)) = Head::ref_from_prefix(bytes) else { return };
         let kind = Kind::from_u8(head.kind);
         if matches!(kind, Some(Kind::FindNode | Kind::FindValue)) && !head.is_reply() {
-            self.tables[usize::from(!route.peer.is_v4())].fetch(&head.target, before);
+            let table = &self.tables[usize::from(!route.peer.is_v4())];
+            table.fetch(&head.target, usize::from(self.config.k), before);
         }
     }
 

@@ -473,6 +473,8 @@ struct Replier<'a> {
 }
 
 impl Replier<'_> {
+    // There is one of it for each `fill`, and so for each caller.
+    #[inline(always)]
     pub(crate) fn reply(
         &mut self,
         now: Now,
@@ -503,6 +505,7 @@ impl Replier<'_> {
 }
 
 /// Lays out as many as fit of the contacts, at most 20, that `each` tells.
+#[inline(always)]
 pub(crate) fn emit_contacts(
     emit: &mut Emit<'_, '_>,
     observed: Endpoint,

@@ -117,7 +117,7 @@ impl<R: Runs, H: Hear> Task for Search<'_, R, H> {
     fn run(mut self, planes: impl Planes) -> Result<(), usize> {
         let at = self.runs.locate(self.target).filter(|_| self.k > 0);
         let Some(at) = at else { return Ok(()) };
-        if self.tell_of_subtree(planes, at) {
+        if self.tell_of_subtree(at) {
             return Ok(());
         }
         self.tell_of_windows(planes, at)
@@ -125,23 +125,16 @@ impl<R: Runs, H: Hear> Task for Search<'_, R, H> {
 }
 
 impl<R: Runs, H: Hear> Search<'_, R, H> {
-    fn is_far(&self) -> bool {
-        self.runs.len() > NEAR_MAX
-    }
-
     /// Tells of the nearest if they are known to be in the run at `at`, to which the target
     /// belongs. Whether they are.
     #[inline(always)]
-    fn tell_of_subtree(&mut self, planes: impl Planes, at: R::At) -> bool {
+    fn tell_of_subtree(&mut self, at: R::At) -> bool {
         let Self { runs, target, but, k, .. } = *self;
         let Run { contacts, subtree, .. } = runs.run(at);
         let Some(Subtree { depth, keys }) = subtree else { return false };
         let (len, shared) = (contacts.len(), Subtree::shared(depth));
         if len < k || len > FEW_MAX {
             return false;
-        }
-        if self.is_far() {
-            planes.fetch(contacts);
         }
         let mut among = first_bits(len) & !runs.unwanted(at, 0..len);
         if (but.prefix() ^ target.prefix()).leading_zeros() >= shared {
@@ -168,8 +161,8 @@ impl<R: Runs, H: Hear> Search<'_, R, H> {
     /// read in the same way, around the target with its bit d turned over.
     #[inline(always)]
     fn tell_of_windows(self, planes: impl Planes, mut at: R::At) -> Result<(), usize> {
-        let is_far = self.is_far();
         let Self { runs, target, but, k, to } = self;
+        let is_far = runs.len() > NEAR_MAX;
         let mut left = k;
         let mut window = Window::new(target);
         let mut aim = *target;

@@ -10,7 +10,7 @@ use super::row::{Part, insert_in_steps, split_in_steps, trim};
 use crate::closest::Told;
 use crate::contact::BACKOFF_S;
 use crate::few::first_bits;
-use crate::planes::{SlicedKeys, key};
+use crate::planes::{Planes, SlicedKeys, key};
 use crate::time::Nanos;
 use crate::window::{Subtree, find};
 
@@ -191,6 +191,30 @@ impl Chunk {
         (was_good, is_good)
     }
 
+    /// Asks memory for what of it tells the contacts of an answer, and where they are.
+    #[inline(always)]
+    pub(super) fn fetch_keys(&self, planes: impl Planes) {
+        planes.fetch(core::slice::from_ref(&self.contacts));
+        self.keys.fetch(planes);
+    }
+
+    /// Asks memory for the contacts of an answer of `k` about `target`: for half of what all would
+    /// take, and how much can be asked for at a time is what an answer of a large table waits for.
+    #[inline(always)]
+    pub(super) fn fetch_nearest(&self, planes: impl Planes, target: &Id, k: usize) {
+        let good = first_bits(self.contacts.len()) & !self.failing;
+        let is_told = self.depth.is_some() && good.count_ones() as usize > k;
+        let aim = key(target.prefix(), self.shared());
+        let nearest = if is_told { self.keys.nearest(aim, good, k) } else { None };
+        let mut rest = nearest.unwrap_or(good);
+        while rest != 0 {
+            let first = rest.trailing_zeros();
+            let end = first + (rest >> first).trailing_ones();
+            planes.fetch(&self.contacts[first as usize..end as usize]);
+            rest &= !first_bits(end as usize);
+        }
+    }
+
     fn trim(&mut self) {
         trim(&mut self.prefixes, CHUNK_STEP);
         trim(&mut self.contacts, CHUNK_STEP);
@@ -251,6 +275,10 @@ fn depth_of(start: &Id, end: Option<&Id>) -> Option<u8> {
 }
 
 impl Part for Chunk {
+    /// Where ids lie as hashes do, no subtree is so much smaller than others that it would begin
+    /// within a cell, but for one in thousands.
+    const CELLS_LOG: u32 = 2;
+
     fn start(&self) -> &Id {
         &self.start
     }

@@ -58,21 +58,20 @@ impl Directory {
         found.map(place).map_err(place)
     }
 
-    /// Asks memory for what an answer about `target` that comes `before` (1 to 3) others from now
-    /// is going to read: with 3 where its chunk is told, with 2 the chunk, with 1 its contacts.
+    /// Asks memory for what an answer of `k` about `target` that comes `before` (1 to 3) others from
+    /// now is going to read: with 3 where its chunk is told, with 2 the chunk, with 1 its contacts.
     /// What tells that was asked for one call earlier, so that little is waited for.
     #[inline(always)]
-    pub(super) fn fetch(&self, planes: impl Planes, target: &Id, before: usize) {
+    pub(super) fn fetch(&self, planes: impl Planes, target: &Id, k: usize, before: usize) {
         let Some(page) = self.pages.parts.get(self.pages.find(target)) else { return };
         if before > 2 {
             return page.starts.fetch(planes, target.prefix());
         }
         let Some(chunk) = page.parts.get(page.find(target)) else { return };
         if before == 2 {
-            planes.fetch(core::slice::from_ref(&chunk.contacts));
-            chunk.keys.fetch(planes);
+            chunk.fetch_keys(planes);
         } else {
-            planes.fetch(&chunk.contacts);
+            chunk.fetch_nearest(planes, target, k);
         }
     }
 

@@ -51,6 +51,7 @@ pub(super) struct Search<'a> {
 pub(super) struct Fetch<'a> {
     pub(super) wide: &'a Wide,
     pub(super) target: &'a Id,
+    pub(super) k: usize,
     pub(super) before: usize,
 }
 
@@ -59,7 +60,7 @@ impl Task for Fetch<'_> {
 
     #[inline(always)]
     fn run(self, planes: impl Planes) {
-        self.wide.directory.fetch(planes, self.target, self.before);
+        self.wide.directory.fetch(planes, self.target, self.k, self.before);
     }
 }
 
@@ -100,9 +101,9 @@ impl Wide {
     }
 
     /// As [`Directory::fetch`](super::directory::Directory::fetch), where that is worth it.
-    pub(crate) fn fetch(&self, target: &Id, before: usize) {
+    pub(crate) fn fetch(&self, target: &Id, k: usize, before: usize) {
         if self.is_far() {
-            planes::run(Fetch { wide: self, target, before });
+            planes::run(Fetch { wide: self, target, k, before });
         }
     }
 

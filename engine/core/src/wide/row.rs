@@ -18,6 +18,9 @@ const ROW_STEP: usize = 16;
 /// range of ids that they are all the contacts of. Ranges lie side by side; together they are
 /// all ids.
 pub(super) trait Part: Sized {
+    /// Cells of a row for each of them, as a power of two.
+    const CELLS_LOG: u32;
+
     /// The lowest id of its range.
     fn start(&self) -> &Id;
     /// Contacts of a chunk, parts of a row.
@@ -49,7 +52,7 @@ pub(super) struct Row<T> {
 
 impl<T: Part> Row<T> {
     pub(super) fn new() -> Self {
-        Self { starts: Starts::new(), parts: Vec::new() }
+        Self { starts: Starts::new(T::CELLS_LOG), parts: Vec::new() }
     }
 
     pub(super) fn of(part: T) -> Self {
@@ -131,6 +134,9 @@ impl<T: Part> Row<T> {
 }
 
 impl<T: Part> Part for Row<T> {
+    /// Rows begin anywhere: few of many cells have a start in them.
+    const CELLS_LOG: u32 = 4;
+
     fn start(&self) -> &Id {
         self.parts.first().map_or(&Id::ZERO, Part::start)
     }

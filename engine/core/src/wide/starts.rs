@@ -6,9 +6,6 @@ use alloc::vec::Vec;
 use super::row::{insert_in_steps, split_in_steps, trim};
 use crate::planes::Planes;
 
-/// Cells for each part, as a power of two; up to twice as many. Where ids lie as hashes do, no
-/// part is so small that one would begin within a cell, but for one in thousands.
-const CELLS_LOG: u32 = 2;
 /// What a cell tells of which part an id in it is: nothing.
 const UNTOLD: u16 = u16::MAX;
 
@@ -17,7 +14,7 @@ const UNTOLD: u16 = u16::MAX;
 ///
 /// Prefixes that share as many bits as tell a cell belong to one part, unless another begins
 /// among them. So of most ids the part is known by one look, whatever the number of parts.
-/// Memory: 8 bytes a part, and 8 to 16 for its cells.
+/// Memory: 8 bytes a part, and 2 a cell.
 #[derive(Debug)]
 pub(super) struct Starts {
     /// Of each cell, the part that all ids in it but for its lowest prefix belong to, or
@@ -27,6 +24,8 @@ pub(super) struct Starts {
     first: u64,
     /// Bits of a prefix that do not tell its cell: at most 63.
     shift: u32,
+    /// Cells for each part, as a power of two; there are up to twice as many.
+    cells_log: u32,
     prefixes: Vec<u64>,
 }
 
@@ -34,8 +33,8 @@ impl Starts {
     /// Prefixes by which memory grows.
     const STEP: usize = 16;
 
-    pub(super) fn new() -> Self {
-        Self { cells: Box::default(), first: 0, shift: 0, prefixes: Vec::new() }
+    pub(super) fn new(cells_log: u32) -> Self {
+        Self { cells: Box::default(), first: 0, shift: 0, cells_log, prefixes: Vec::new() }
     }
 
     pub(super) fn as_slice(&self) -> &[u64] {
@@ -60,7 +59,7 @@ impl Starts {
 
     /// Gives those from `at` on away.
     pub(super) fn split_off(&mut self, at: usize) -> Self {
-        let mut upper = Self::new();
+        let mut upper = Self::new(self.cells_log);
         upper.prefixes = split_in_steps(&mut self.prefixes, at, Self::STEP);
         upper.make_cells();
         self.make_cells();
@@ -114,7 +113,7 @@ impl Starts {
             return;
         };
         let span_bits = u64::BITS - (last - first).leading_zeros();
-        self.shift = span_bits.saturating_sub(prefixes.len().ilog2() + CELLS_LOG + 1);
+        self.shift = span_bits.saturating_sub(prefixes.len().ilog2() + self.cells_log + 1);
         self.first = first >> self.shift;
         let count = (last >> self.shift) - self.first + 2;
         // Parts begun at the lowest prefix of the cell that is made, or before.
@@ -163,7 +162,7 @@ mod tests {
         for seed in 0..240_u8 {
             let mut rng = Rng::from_seed([seed; 16]);
             let prefixes = drawn(&mut rng, seed);
-            let mut starts = Starts::new();
+            let mut starts = Starts::new(u32::from(seed % 5));
             for prefix in &prefixes {
                 let at = starts.as_slice().partition_point(|other| other < prefix);
                 starts.insert(at, *prefix);
@@ -197,7 +196,7 @@ mod tests {
     fn of_starts_as_subtrees_have_them_cells_tell_nearly_all() {
         let mut rng = Rng::from_seed([7; 16]);
         for depth in 1..=8 {
-            let mut starts = Starts::new();
+            let mut starts = Starts::new(2);
             for number in 0..1_u64 << depth {
                 starts.insert(starts.as_slice().len(), number << (64 - depth));
             }

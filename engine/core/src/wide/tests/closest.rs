@@ -47,7 +47,9 @@ fn closest_returns_what_a_full_sort_would() {
             let asker = nearest.first().filter(|_| rng.below(2) == 0).copied().unwrap_or_default();
             let expected = sorted(good.iter(), &target, k.min(20), &asker);
             // Asking memory for what is there, in whatever table, changes nothing.
-            (1..=3).for_each(|before| planes::run(Fetch { wide: &wide, target: &target, before }));
+            for before in 1..=3 {
+                planes::run(Fetch { wide: &wide, target: &target, k, before });
+            }
             let answer = wide.closest(&target, k, &asker).sorted(&target);
             assert_eq!(ids(&answer), expected, "seed {seed}, {shape:?}, k {k}, target {target}");
             for contact in answer.as_slice() {
