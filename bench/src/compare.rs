@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::{Value as Json, json};
 
 use crate::draw::Draw;
@@ -70,6 +70,9 @@ pub struct CompareArgs {
     /// Send each request by itself
     #[arg(long)]
     pub no_segment: bool,
+    /// Whose replies to one asker leave as one (UDP_SEGMENT)
+    #[arg(long, value_enum, default_value_t = SegmentReplies::Nodes)]
+    pub segment_replies: SegmentReplies,
     /// Which of our own candidates, such as uring-adaptive,mmsg-sleep; `none` for none
     /// [default: all six]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
@@ -104,6 +107,17 @@ pub struct CompareArgs {
     /// Print the cells as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Whose replies leave several as one, which the kernel cuts apart.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum SegmentReplies {
+    /// Those of our own nodes, as they do unless told otherwise; echoes send each by itself
+    Nodes,
+    /// Those of our echoes, too
+    Both,
+    /// Nobody's
+    None,
 }
 
 /// Everything that one run found.

@@ -56,6 +56,9 @@ pub struct EchoArgs {
     /// Answer on the socket that standard input is; `recvfrom` only
     #[arg(long)]
     pub inherit: bool,
+    /// Let replies to one asker leave as one (UDP_SEGMENT), as the engine does
+    #[arg(long)]
+    pub segment: bool,
     /// CPU to pin to
     #[arg(long, value_name = "CPU")]
     pub core: Option<usize>,
@@ -99,6 +102,7 @@ pub fn main(args: &EchoArgs) -> Result<(), String> {
 /// A socket as the engine has it; says where it listens.
 fn listen(args: &EchoArgs) -> Result<Socket, String> {
     let socket = bind(args.listen, &SocketOptions::default()).map_err(|error| error.to_string())?;
+    let socket = socket.with_segments(args.segment);
     println!("{}", json!({ "listen": [socket.local_addr().to_string()] }));
     Ok(socket)
 }

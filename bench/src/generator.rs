@@ -323,14 +323,9 @@ impl Generator {
         Kind::ALL.into_iter().filter(|kind| self.plan.mix.has(*kind)).map(len).max().unwrap_or(0)
     }
 
-    /// Sends many requests in one call from now on; those of all kinds get one length.
-    ///
-    /// # Errors
-    /// As [`Link::segment`].
-    pub fn segment(&mut self) -> Result<(), String> {
-        let len = self.padded_len();
-        self.plan.request_len_min = len;
-        self.link.segment(len)
+    /// From now on requests of all kinds have one length, as those must that leave as one.
+    pub fn pad(&mut self) {
+        self.plan.request_len_min = self.padded_len();
     }
 
     /// Forgets what is in flight; replies to it count as strays.

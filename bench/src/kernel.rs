@@ -45,6 +45,10 @@ pub struct KernelArgs {
     /// With or without mitigations [default: off,on; quick off]
     #[arg(long, value_name = "WHICH", value_delimiter = ',')]
     pub mitigations: Vec<Mitigations>,
+    /// Let the engine send replies to one asker as one (UDP_SEGMENT), which neither the module nor
+    /// an echo does; of weight with several in flight
+    #[arg(long, conflicts_with_all = ["check", "bless"])]
+    pub segment: bool,
     /// Hold the counts to those written down in bench/kernel/baseline.json
     #[arg(long)]
     pub check: bool,
@@ -84,7 +88,7 @@ pub fn main(args: &KernelArgs) -> Result<(), String> {
     for which in mitigations(args) {
         let is_on = which == Mitigations::On;
         eprintln!("booting a guest, mitigations {}", if is_on { "on" } else { "off" });
-        let counted = machine.count(args.quick, &args.path, is_on, &out)?;
+        let counted = machine.count(&words(args), is_on, &out)?;
         let Counted { cells, kernel, vulnerabilities: found } = counted;
         rows.extend(cells.iter().map(|(ask, profile)| Row::new(*ask, is_on, profile)));
         key.insert("kernel".to_owned(), kernel);
@@ -117,7 +121,7 @@ pub fn main(args: &KernelArgs) -> Result<(), String> {
 }
 
 fn time(args: &KernelArgs, programs: &FilePath, out: &FilePath) -> Result<(), String> {
-    let rows = native::time(programs, args.quick, &args.path)?;
+    let rows = native::time(programs, &words(args))?;
     let env = host::describe();
     let cells = json!({ "native": true, "quick": args.quick, "cells": rows });
     write(out, "cells.json", &format!("{cells:#}\n"))?;
@@ -155,6 +159,13 @@ fn programs(args: &KernelArgs) -> Result<PathBuf, String> {
         }
     }
     Ok(programs)
+}
+
+/// What kdht-bench-guest is told of what to count.
+fn words(args: &KernelArgs) -> Vec<&'static str> {
+    let flags = [("--quick", args.quick), ("--segment", args.segment)];
+    let flags = flags.into_iter().filter(|(_, is_set)| *is_set).map(|(word, _)| word);
+    flags.chain(args.path.iter().flat_map(|path| ["--path", path.name()])).collect()
 }
 
 fn mitigations(args: &KernelArgs) -> Vec<Mitigations> {

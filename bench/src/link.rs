@@ -1,14 +1,13 @@
-//! The generator's sockets: batches by recvmmsg and sendmmsg, or one call for many requests
-//! to one peer, which the kernel cuts apart (UDP_SEGMENT).
+//! The generator's sockets: batches by recvmmsg and sendmmsg.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use kdht::io::{
-    Datapath, Mmsg, MmsgBatch, MmsgOptions, Received, SEGMENTS_MAX, SOCKET_COUNT_MAX, SharedFd,
-    Socket, SocketOptions, bind, send_segments, set_segment_len,
+    BindError, Datapath, Mmsg, MmsgBatch, MmsgOptions, Received, SOCKET_COUNT_MAX, SharedFd,
+    Socket, SocketOptions, bind,
 };
 use kdht_core::{Local, Outbox, Route};
-use kdht_wire::{DATAGRAM_LEN_MAX, Endpoint};
+use kdht_wire::Endpoint;
 
 /// Most source endpoints: on loopback each has an address of its own.
 pub const SOURCES_MAX: usize = 16_384;
@@ -17,27 +16,16 @@ pub const SOURCES_MAX: usize = 16_384;
 pub struct Link {
     mmsg: Mmsg,
     routes: Vec<Route>,
-    peer: SocketAddr,
-    segments: Option<Segments>,
-}
-
-/// Requests of one length that wait to be sent in one call.
-struct Segments {
-    socket: Socket,
-    len: usize,
-    bytes: Vec<u8>,
-    scratch: Vec<u8>,
-    /// Calls that the kernel refused, and requests of another length.
-    refused: u64,
 }
 
 impl Link {
     /// Sockets to `peer` with `sources` endpoints: on IPv4 loopback one socket that sends
-    /// from 127.64.0.1 on; elsewhere a socket each, at most 16.
+    /// from 127.64.0.1 on; elsewhere a socket each, at most 16. With `segment`
+    /// requests of one length leave many as one (UDP_SEGMENT).
     ///
     /// # Errors
     /// What the host refuses, or that there cannot be so many sources.
-    pub fn new(peer: SocketAddr, sources: usize) -> Result<Self, String> {
+    pub fn new(peer: SocketAddr, sources: usize, segment: bool) -> Result<Self, String> {
         let on_loopback = matches!(peer.ip(), IpAddr::V4(ip) if ip.is_loopback());
         let max = if on_loopback { SOURCES_MAX } else { SOCKET_COUNT_MAX };
         if !(1..=max).contains(&sources) {
@@ -51,7 +39,8 @@ impl Link {
         let any: SocketAddr = any.parse().map_err(|_| "no address to bind")?;
         let count = if on_loopback { 1 } else { sources };
         let options = SocketOptions::default();
-        let sockets: Result<Vec<Socket>, _> = (0..count).map(|_| bind(any, &options)).collect();
+        let bind = || Ok(bind(any, &options)?.with_segments(segment));
+        let sockets: Result<Vec<Socket>, BindError> = (0..count).map(|_| bind()).collect();
         let sockets = sockets.map_err(|error| error.to_string())?;
         let to = Endpoint::from(peer);
         let route = |source: usize| {
@@ -67,19 +56,7 @@ impl Link {
         let routes = (0..sources).map(route).collect();
         let sizes = MmsgOptions { batch_count: 256, slot_count: 256 };
         let mmsg = Mmsg::new(sockets, &sizes).map_err(|error| error.to_string())?;
-        Ok(Self { mmsg, routes, peer, segments: None })
-    }
-
-    /// From now on all requests are of `len` bytes and leave many at a time.
-    ///
-    /// # Errors
-    /// That there is more than one source, or that the kernel cannot.
-    pub fn segment(&mut self, len: usize) -> Result<(), String> {
-        if self.routes.len() > 1 {
-            return Err("only one source can send many requests at a time".to_owned());
-        }
-        self.segments = Some(Segments::new(&self.mmsg.sockets()[0], len)?);
-        Ok(())
+        Ok(Self { mmsg, routes })
     }
 
     /// Source endpoints.
@@ -107,9 +84,6 @@ impl Link {
     /// Lays a datagram out by `lay`, which returns its length; it leaves by the next
     /// [`Link::flush`] at the latest.
     pub fn send(&mut self, source: usize, lay: impl FnOnce(&mut [u8]) -> usize) {
-        if let Some(segments) = &mut self.segments {
-            return segments.send(self.peer, lay);
-        }
         let out = self.mmsg.outbox();
         let Some(slot) = out.slot(&self.routes[source]) else { return };
         let len = lay(slot);
@@ -118,64 +92,22 @@ impl Link {
 
     /// Hands all to the kernel.
     pub fn flush(&mut self) {
-        match &mut self.segments {
-            Some(segments) => segments.flush(self.peer),
-            None => self.mmsg.flush(),
-        }
+        self.mmsg.flush();
     }
 
-    /// Datagrams, or calls with many of them, that the kernel did not take.
+    /// Datagrams that the kernel did not take.
     #[must_use]
     pub fn send_errors(&self) -> u64 {
         let counted = self.mmsg.counters();
-        let refused = self.segments.as_ref().map_or(0, |segments| segments.refused);
         counted.send_errors_would_block
             + counted.send_errors_unreachable
             + counted.send_errors_denied
             + counted.send_errors_other
-            + refused
     }
 
     /// Datagrams that the kernel dropped since our receive buffer was full.
     #[must_use]
     pub fn receive_overflow(&self) -> u64 {
         self.mmsg.counters().receive_overflow
-    }
-}
-
-impl Segments {
-    fn new(socket: &Socket, len: usize) -> Result<Self, String> {
-        let too_long = || format!("segments of {len} bytes are longer than a datagram");
-        let short = u16::try_from(len).ok().filter(|_| len <= DATAGRAM_LEN_MAX);
-        let set = set_segment_len(socket, short.ok_or_else(too_long)?);
-        set.map_err(|error| format!("the kernel cuts no datagrams (UDP_SEGMENT): {error}"))?;
-        Ok(Self {
-            socket: socket.clone(),
-            len,
-            bytes: Vec::with_capacity(SEGMENTS_MAX * len),
-            scratch: vec![0; DATAGRAM_LEN_MAX],
-            refused: 0,
-        })
-    }
-
-    fn send(&mut self, peer: SocketAddr, lay: impl FnOnce(&mut [u8]) -> usize) {
-        let len = lay(&mut self.scratch);
-        if len != self.len {
-            self.refused += 1;
-            return;
-        }
-        self.bytes.extend_from_slice(&self.scratch[..len]);
-        // One IP packet before it is cut holds no more.
-        if self.bytes.len() + len > 65_000 || self.bytes.len() == SEGMENTS_MAX * len {
-            self.flush(peer);
-        }
-    }
-
-    fn flush(&mut self, peer: SocketAddr) {
-        if self.bytes.is_empty() {
-            return;
-        }
-        self.refused += u64::from(send_segments(&self.socket, peer, &self.bytes).is_err());
-        self.bytes.clear();
     }
 }

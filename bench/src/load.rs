@@ -81,7 +81,7 @@ pub struct LoadArgs {
     /// Check every so many replies against a full sort of the table
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     pub check_every: u64,
-    /// Send many requests in one call (UDP_SEGMENT); pads them to one length
+    /// Let many requests leave as one (UDP_SEGMENT); pads them to one length
     #[arg(long)]
     pub segment: bool,
     /// Sleep instead of looking again while nothing comes
@@ -201,12 +201,17 @@ pub fn load(args: &LoadArgs, mut progress: impl FnMut(&Tally)) -> Result<Outcome
         Pace::Window(window) => window,
         Pace::Rate(_) => OPEN_IN_FLIGHT_MAX,
     };
-    let link = Link::new(args.target, args.sources)?;
+    if args.segment && args.sources > 1 {
+        return Err(
+            "--segment needs one source: only what goes to and fro one leaves together".to_owned()
+        );
+    }
+    let link = Link::new(args.target, args.sources, args.segment)?;
     let mut generator = Generator::new(args.target, link, protocol, plan, in_flight_max);
     generator.set_oracle(oracle);
     generator.greet(GREET_PATIENCE)?;
     if args.segment {
-        generator.segment()?;
+        generator.pad();
     }
     let mut tally = generator.run(pace, duration, |tally| {
         progress(tally);

@@ -108,6 +108,16 @@ impl Launch {
         Ok(Self { nodes, sockets, listening, listeners, config: config.clone(), is_recorded })
     }
 
+    /// The same; whether several datagrams to one peer leave as one, which the kernel or the
+    /// device cuts apart (UDP_SEGMENT). They do unless told otherwise.
+    #[must_use]
+    pub fn with_segments(mut self, segments: bool) -> Self {
+        for socket in self.sockets.iter_mut().flatten() {
+            *socket = socket.clone().with_segments(segments);
+        }
+        self
+    }
+
     /// Where the node answers, with the ports that the host chose.
     #[must_use]
     pub fn listening(&self) -> &[SocketAddr] {

@@ -61,6 +61,8 @@ pub struct Settings {
     pub is_steered: bool,
     /// What datagrams are moved with.
     pub datapath: DatapathChoice,
+    /// Whether several datagrams to one peer leave as one, for the kernel to cut apart.
+    pub segments: bool,
     /// How the node's thread waits for datagrams.
     pub poll: PollPolicy,
     /// Who routes when the node starts.
@@ -98,6 +100,7 @@ impl Default for Settings {
             shards: None,
             is_steered: true,
             datapath: DatapathChoice::Auto,
+            segments: true,
             poll: PollPolicy::Adaptive,
             routing: RoutingChoice::User,
             json_debug: false,

@@ -262,6 +262,12 @@ pub struct Datapath {
     pub datagrams_in: u64,
     /// Datagrams that the kernel accepted for sending.
     pub datagrams_out: u64,
+    /// What they left as: several to one peer may leave as one, to be cut apart on the way.
+    #[serde(default)]
+    pub packets_out: u64,
+    /// Times that several could not leave as one, and were sent one by one.
+    #[serde(default)]
+    pub runs_refused: u64,
     /// Bytes of UDP payload received.
     pub bytes_in: u64,
     /// Bytes of UDP payload sent.
@@ -401,6 +407,8 @@ impl From<&DatapathCounters> for Datapath {
         Self {
             datagrams_in: counters.datagrams_in,
             datagrams_out: counters.datagrams_out,
+            packets_out: counters.packets_out,
+            runs_refused: counters.runs_refused,
             bytes_in: counters.bytes_in,
             bytes_out: counters.bytes_out,
             receive_syscalls: counters.receive_syscalls,

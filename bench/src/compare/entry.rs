@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use kdht_wire::{DATAGRAM_LEN_MAX, Id};
 
-use super::{CompareArgs, Role, default_out};
+use super::{CompareArgs, Role, SegmentReplies, default_out};
 use crate::draw::Draw;
 use crate::echo::{Mover, Waiting};
 use crate::generator::{Generator, Pace, Plan, Wait};
@@ -197,6 +197,11 @@ impl Stage {
         groups
     }
 
+    /// Requests leave many as one.
+    fn requests_segment(&self) -> bool {
+        self.args.sources == 1 && !self.args.no_segment
+    }
+
     fn own_candidates(&self) -> Vec<Named> {
         let mut found = Vec::new();
         for datapath in ["uring", "mmsg"] {
@@ -214,10 +219,12 @@ impl Stage {
                 let command = format!(
                     "'{}' run --listen 127.0.0.1:0 --json --datapath {datapath} --poll {poll} \
                      --cores {} --table {table} --state '{}' \
-                     --set throttle.rate_per_s=1000000000 --set throttle.burst=1000000000",
+                     --set throttle.rate_per_s=1000000000 --set throttle.burst=1000000000 \
+                     --set segment={}",
                     self.kdht.display(),
                     self.server_core,
-                    state.display()
+                    state.display(),
+                    self.args.segment_replies != SegmentReplies::None
                 );
                 let (protocol, poll) = (Speech::Kdht, poll.to_owned());
                 found.push(Named { name, protocol, addr: None, command, poll, is_own: true });
@@ -232,9 +239,10 @@ impl Stage {
         let mover = if mover == Mover::Uring { "uring" } else { "mmsg" };
         let waiting = if waiting == Waiting::Busy { "busy" } else { "block" };
         let command = format!(
-            "'{}' echo --datapath {mover} --wait {waiting} --reply-bytes {reply_len} --core {}",
+            "'{}' echo --datapath {mover} --wait {waiting} --reply-bytes {reply_len} --core {}{}",
             self.own.display(),
-            self.server_core
+            self.server_core,
+            if self.args.segment_replies == SegmentReplies::Both { " --segment" } else { "" }
         );
         Named {
             name: format!("echo-{mover}-{waiting}"),
@@ -327,7 +335,7 @@ impl Stage {
             seed,
             wait: Wait::Busy,
         };
-        let link = Link::new(peer, self.args.sources)?;
+        let link = Link::new(peer, self.args.sources, self.requests_segment())?;
         Ok(Generator::new(peer, link, protocol.speaker(seed), plan, self.in_flight_max))
     }
 
@@ -379,8 +387,8 @@ impl Stage {
         contacts: Option<usize>,
         feeder: Option<Feeding>,
     ) -> Result<Entry, String> {
-        if self.args.sources == 1 && !self.args.no_segment {
-            generator.segment()?;
+        if self.requests_segment() {
+            generator.pad();
         }
         let mut tally = generator.run(Pace::Window(1), Duration::from_millis(50), |_| false);
         generator.check_due(&mut tally);

@@ -21,7 +21,7 @@ use kdht_bench::kernel::plan::{Ask, Link, Path, ROUND_TRIPS, plan};
 use serde_json::{Value as Json, json};
 
 use asker::Asker;
-use server::Server;
+use server::{Engines, Server};
 
 /// Asks servers in a guest that counts instructions.
 #[derive(Debug, Parser)]
@@ -39,6 +39,9 @@ struct Cli {
     /// The core that engines are pinned to
     #[arg(long, value_name = "CPU", default_value_t = 0)]
     core: usize,
+    /// Let engines send replies to one asker as one
+    #[arg(long)]
+    segment: bool,
     /// Few cells
     #[arg(long)]
     quick: bool,
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<(), String> {
+    let engines = Engines { core: cli.core, segment: cli.segment };
     let mark = (!cli.clock).then(Mark::open).transpose()?;
     let mut running: Option<(Ask, Server)> = None;
     for ask in plan(cli.quick) {
@@ -77,7 +81,7 @@ fn run(cli: &Cli) -> Result<(), String> {
             _ => {
                 // Gone before the next takes its place.
                 drop(running.take());
-                let server = Server::start(&ask, &cli.modules, cli.core)?;
+                let server = Server::start(&ask, &cli.modules, engines)?;
                 std::thread::sleep(SETTLING);
                 &mut running.insert((ask, server)).1
             }

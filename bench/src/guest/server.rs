@@ -33,6 +33,15 @@ const CONTACTS_OF_TWO: u32 = 16;
 /// What contacts and values follow from.
 const SEED: u64 = 1;
 
+/// How engines are run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Engines {
+    /// Where they are pinned to.
+    pub(crate) core: usize,
+    /// Their replies to one asker leave as one.
+    pub(crate) segment: bool,
+}
+
 /// A server that answers until it is dropped.
 pub(crate) struct Server {
     addr: SocketAddr,
@@ -66,9 +75,8 @@ impl Drop for Running {
 }
 
 impl Server {
-    /// Starts who answers `ask` and all cells of the same path, link and table; an engine on
-    /// `core`.
-    pub(crate) fn start(ask: &Ask, modules: &FilePath, core: usize) -> Result<Self, String> {
+    /// Starts who answers `ask` and all cells of the same path, link and table.
+    pub(crate) fn start(ask: &Ask, modules: &FilePath, engines: Engines) -> Result<Self, String> {
         let ip = match ask.link {
             Link::Lo => IpAddr::V4(Ipv4Addr::LOCALHOST),
             Link::Veth => NEAR,
@@ -86,9 +94,9 @@ impl Server {
             Path::EchoMmsg => Self::process(echo("mmsg")),
             Path::EchoUring => Self::process(echo("uring")),
             Path::Mmsg | Path::Uring if ask.kind.is_forwarded() => {
-                Self::engines(ask, &listen, core)
+                Self::engines(ask, &listen, engines)
             }
-            Path::Mmsg | Path::Uring => Self::engine(ask, &listen, core),
+            Path::Mmsg | Path::Uring => Self::engine(ask, &listen, engines),
             Path::EchoEncap => {
                 let socket = bind(ip)?;
                 let path = "/sys/module/kdht_floor/parameters/echo";
@@ -165,7 +173,7 @@ impl Server {
     fn node(
         ask: &Ask,
         listen: &str,
-        core: usize,
+        engines: Engines,
         part: &str,
         contacts_max: u32,
         more: &[&str],
@@ -175,7 +183,8 @@ impl Server {
         let mut command = Command::new("kdht");
         command.args(["run", "--json", "--listen", listen, "--state"]).arg(&state);
         command.args(["--datapath", ask.path.name(), "--poll", "sleep"]);
-        command.args(["--cores", &core.to_string()]);
+        command.args(["--cores", &engines.core.to_string()]);
+        command.args(["--set", &format!("segment={}", engines.segment)]);
         command.args(["--table", &format!("wide:{contacts_max}")]);
         command.args(["--set", &format!("throttle.rate_per_s={ALLOWANCE}")]);
         command.args(["--set", &format!("throttle.burst={ALLOWANCE}")]);
@@ -190,23 +199,23 @@ impl Server {
     }
 
     /// Two engines of a keyed network.
-    fn engines(ask: &Ask, listen: &str, core: usize) -> Result<Self, String> {
+    fn engines(ask: &Ask, listen: &str, engines: Engines) -> Result<Self, String> {
         let file = std::env::temp_dir().join(format!("kdht-bench-{}.key", std::process::id()));
         let told = |error: std::io::Error| format!("{}: {error}", file.display());
         std::fs::write(&file, forwarded::key_file()).map_err(told)?;
         let file = file.to_string_lossy();
         let keyed = ["--network-key", &*file];
-        let first = Self::node(ask, listen, core, "first", CONTACTS_OF_TWO, &keyed)?;
+        let first = Self::node(ask, listen, engines, "first", CONTACTS_OF_TWO, &keyed)?;
         let by = first.addr.to_string();
         let more = [&keyed[..], &["--bootstrap", &by]].concat();
-        let holder = Self::node(ask, listen, core, "holder", CONTACTS_OF_TWO, &more)?;
+        let holder = Self::node(ask, listen, engines, "holder", CONTACTS_OF_TWO, &more)?;
         let key = forwarded::prepare(first.addr, holder.addr, ask.value_bytes)?;
         Ok(first.passing_to(holder, ask.value_bytes, key))
     }
 
-    fn engine(ask: &Ask, listen: &str, core: usize) -> Result<Self, String> {
+    fn engine(ask: &Ask, listen: &str, engines: Engines) -> Result<Self, String> {
         let part = ask.table.to_string();
-        let mut server = Self::node(ask, listen, core, &part, ask.table.max(1), &[])?;
+        let mut server = Self::node(ask, listen, engines, &part, ask.table.max(1), &[])?;
         if ask.table > 0 {
             let count = ask.table as usize;
             let mut feeder = Feeder::new(server.addr, count, SEED, Speech::Kdht)?;

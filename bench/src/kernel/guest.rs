@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::plan::{Ask, Path as Who};
+use super::plan::Ask;
 use super::profile::{self, Profile, Symbols};
 
 /// Longest time that a guest may take, in seconds of the host's clock.
@@ -66,21 +66,13 @@ impl Machine {
     /// That it does not come to a good end.
     pub(super) fn count(
         &self,
-        is_quick: bool,
-        paths: &[Who],
+        words: &[&str],
         mitigations: bool,
         out: &Path,
     ) -> Result<Counted, String> {
         let name = if mitigations { "mitigations-on" } else { "mitigations-off" };
         let counts = out.join(format!("{name}.counts"));
         let log = out.join(format!("{name}.log"));
-        let mut words = Vec::new();
-        if is_quick {
-            words.push("--quick");
-        }
-        for path in paths {
-            words.extend(["--path", path.name()]);
-        }
         let append = format!(
             "{APPEND} mitigations={} COUNT_WORDS={}",
             if mitigations { "auto" } else { "off" },

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::{Ask, Path, Timed};
+use super::plan::{Ask, Timed};
 
 /// One cell: what a round trip took on this host.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -23,22 +23,12 @@ pub(super) struct Row {
 /// # Errors
 /// That the host cannot load a module, or what else kept it from timing; what to do is on
 /// standard error.
-pub(super) fn time(
-    programs: &FilePath,
-    is_quick: bool,
-    paths: &[Path],
-) -> Result<Vec<Row>, String> {
+pub(super) fn time(programs: &FilePath, words: &[&str]) -> Result<Vec<Row>, String> {
     let allowed = kdht::io::allowed_cpus();
     let core = allowed.as_slice().first().ok_or("no CPU is known")?;
     let script = FilePath::new(env!("CARGO_MANIFEST_DIR")).join("kernel/native");
     let mut command = Command::new(&script);
-    command.arg(programs).arg(core.to_string());
-    if is_quick {
-        command.arg("--quick");
-    }
-    for path in paths {
-        command.args(["--path", path.name()]);
-    }
+    command.arg(programs).arg(core.to_string()).args(words);
     let ran = command.stderr(Stdio::inherit()).output();
     let ran = ran.map_err(|error| format!("{}: {error}", script.display()))?;
     let said = String::from_utf8_lossy(&ran.stdout);

@@ -66,7 +66,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
         let sockets = inherited::with_listeners(inherited)?;
         Launch::over(id, &config, seed, sockets, &hosting)
     };
-    let launch = launch.map_err(Failure::failed)?;
+    let launch = launch.map_err(Failure::failed)?.with_segments(settings.segments);
     let listening = launch.listening().to_vec();
     // A node does not enter the network through itself.
     let is_own = |addr: &SocketAddr| listening.contains(addr) || settings.advertise.contains(addr);

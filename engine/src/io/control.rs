@@ -1,5 +1,5 @@
 //! Control messages beside a datagram: which address of ours it was sent to or shall leave
-//! from, and how many datagrams the kernel dropped. Read and written as plain bytes in the
+//! from, how many datagrams the kernel dropped, and into which it shall cut this one. Read and written as plain bytes in the
 //! kernel's layout (`struct cmsghdr`, each message padded to a word).
 
 use std::mem::size_of;
@@ -18,16 +18,19 @@ const PKTINFO_V4_LEN: usize = size_of::<libc::in_pktinfo>();
 /// Bytes of `struct in6_pktinfo`: address, interface.
 const PKTINFO_V6_LEN: usize = size_of::<libc::in6_pktinfo>();
 
-/// Room for the longest address message and the count of drops.
+/// Bytes of a segment's length.
+const SEGMENT_LEN: usize = size_of::<u16>();
+
+/// Room for the longest address message and the count of drops, or a segment's length.
 pub(super) const CONTROL_LEN: usize = padded(HEAD_LEN + PKTINFO_V6_LEN) + padded(HEAD_LEN + 4);
 
 const _: () = {
     assert!(HEAD_LEN.is_multiple_of(WORD) && HEAD_LEN == size_of::<libc::cmsghdr>());
-    assert!(PKTINFO_V4_LEN == 12 && PKTINFO_V6_LEN == 20);
+    assert!(PKTINFO_V4_LEN == 12 && PKTINFO_V6_LEN == 20 && SEGMENT_LEN <= 4);
 };
 
 /// The control messages of one datagram.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Eq, PartialEq)]
 #[repr(C, align(8))]
 pub(super) struct Control([u8; CONTROL_LEN]);
 
@@ -54,19 +57,34 @@ impl Control {
     /// whatever interface the kernel chooses; also how many bytes of it count.
     pub(super) fn source(ip: &[u8; 16], v4: bool) -> (Self, usize) {
         let mut control = Self::EMPTY;
-        let data = &mut control.0[HEAD_LEN..];
-        let (level, kind, data_len) = if v4 {
+        if v4 {
+            let mut data = [0; PKTINFO_V4_LEN];
             data[4..8].copy_from_slice(&ip[12..]);
-            (libc::IPPROTO_IP, libc::IP_PKTINFO, PKTINFO_V4_LEN)
-        } else {
-            data[..16].copy_from_slice(ip);
-            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, PKTINFO_V6_LEN)
-        };
-        let len = HEAD_LEN + data_len;
-        control.0[..WORD].copy_from_slice(&len.to_ne_bytes());
-        control.0[WORD..WORD + 4].copy_from_slice(&level.to_ne_bytes());
-        control.0[WORD + 4..HEAD_LEN].copy_from_slice(&kind.to_ne_bytes());
-        (control, padded(len))
+            control.write(0, (libc::IPPROTO_IP, libc::IP_PKTINFO), &data);
+            return (control, padded(HEAD_LEN + PKTINFO_V4_LEN));
+        }
+        let mut data = [0; PKTINFO_V6_LEN];
+        data[..16].copy_from_slice(ip);
+        control.write(0, (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO), &data);
+        (control, padded(HEAD_LEN + PKTINFO_V6_LEN))
+    }
+
+    /// The first `len` bytes, which [`Control::source`] wrote, and behind them that the kernel
+    /// cut what leaves into datagrams of `segment_len` bytes; also how many bytes of it count.
+    pub(super) fn with_segment(&self, len: usize, segment_len: u16) -> (Self, usize) {
+        let mut control = *self;
+        control.write(len, (libc::SOL_UDP, libc::UDP_SEGMENT), &segment_len.to_ne_bytes());
+        (control, len + padded(HEAD_LEN + SEGMENT_LEN))
+    }
+
+    /// Writes a message of `kind`, level and type, at `at`.
+    fn write(&mut self, at: usize, kind: (libc::c_int, libc::c_int), data: &[u8]) {
+        let message = &mut self.0[at..][..HEAD_LEN + data.len()];
+        let len = message.len();
+        message[..WORD].copy_from_slice(&len.to_ne_bytes());
+        message[WORD..WORD + 4].copy_from_slice(&kind.0.to_ne_bytes());
+        message[WORD + 4..HEAD_LEN].copy_from_slice(&kind.1.to_ne_bytes());
+        message[HEAD_LEN..].copy_from_slice(data);
     }
 
     /// Reads the first `len` bytes, as far as they make sense.
@@ -148,6 +166,17 @@ mod tests {
         let v4 = mapped([127, 0, 0, 3]);
         let (control, len) = Control::source(&v4, true);
         assert_eq!(control.parse(len).local_ip, v4);
+    }
+
+    #[test]
+    fn a_segments_length_stands_behind_the_source_and_hides_nothing() {
+        let ip = *b"\x20\x01\x0d\xb8unchanged bb";
+        for (control, len) in [(Control::EMPTY, 0), Control::source(&ip, false)] {
+            let (cut, cut_len) = control.with_segment(len, 0x1234);
+            assert_eq!(cut.parse(cut_len), control.parse(len));
+            assert_eq!(cut.0[len + HEAD_LEN..][..SEGMENT_LEN], 0x1234_u16.to_ne_bytes());
+            assert!((len + HEAD_LEN + SEGMENT_LEN..=CONTROL_LEN).contains(&cut_len));
+        }
     }
 
     #[test]

@@ -83,6 +83,9 @@ pub struct DatapathCounters {
     pub datagrams_in: u64,
     /// Datagrams the kernel accepted.
     pub datagrams_out: u64,
+    /// What they left as: several to one peer may leave as one, which the kernel or the device
+    /// cuts apart.
+    pub packets_out: u64,
     /// Payload bytes handed to the caller.
     pub bytes_in: u64,
     /// Payload bytes the kernel accepted.
@@ -92,6 +95,8 @@ pub struct DatapathCounters {
     pub receive_syscalls: u64,
     /// System calls made to send, those that were refused included.
     pub send_syscalls: u64,
+    /// Times the kernel would not take several datagrams as one; they were offered one by one.
+    pub runs_refused: u64,
     /// Errors on receiving, such as an ICMP error left over from a datagram sent before.
     pub receive_errors: u64,
     /// Datagrams the kernel dropped since our receive buffer was full, as it last told;

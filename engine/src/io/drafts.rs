@@ -36,6 +36,7 @@ struct Exit {
 #[derive(Clone, Copy)]
 struct Draft {
     len: usize,
+    exit_idx: usize,
     name: Name,
     name_len: libc::socklen_t,
     control: Control,
@@ -43,8 +44,14 @@ struct Draft {
 }
 
 impl Draft {
-    const EMPTY: Self =
-        Self { len: 0, name: Name::EMPTY, name_len: 0, control: Control::EMPTY, control_len: 0 };
+    const EMPTY: Self = Self {
+        len: 0,
+        exit_idx: 0,
+        name: Name::EMPTY,
+        name_len: 0,
+        control: Control::EMPTY,
+        control_len: 0,
+    };
 }
 
 /// What the slot last handed out is for.
@@ -101,7 +108,8 @@ impl Drafts {
         assert!(self.open != Open::Nothing, "no slot was handed out");
         match std::mem::replace(&mut self.open, Open::Nothing) {
             Open::Exit(idx) => {
-                self.drafts[self.used_count].len = len;
+                let draft = &mut self.drafts[self.used_count];
+                (draft.len, draft.exit_idx) = (len, idx);
                 self.used_count += 1;
                 Some(idx)
             }
@@ -119,6 +127,7 @@ impl Drafts {
         let draft = &self.drafts[idx];
         SendSlot {
             bytes: &self.memory[idx * STRIDE..][..draft.len],
+            exit_idx: draft.exit_idx,
             name: &draft.name,
             name_len: draft.name_len,
             control: &draft.control,

@@ -5,8 +5,10 @@
 //! thread may be cancelled, which takes two locked instructions as soon as there are threads; none
 //! of ours ever is. Of an argument that the kernel declares as an `int` it reads no more than that.
 
+use std::cell::Cell;
 use std::io;
 use std::mem::{size_of, zeroed};
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::ptr;
 
@@ -14,6 +16,7 @@ use rustix::io::Errno;
 
 use super::control::{CONTROL_LEN, Control};
 use super::name::{NAME_LEN, Name};
+use super::run::Run;
 
 /// Message heads for one call at a time.
 ///
@@ -22,6 +25,13 @@ use super::name::{NAME_LEN, Name};
 pub(super) struct Messages {
     heads: Box<[libc::mmsghdr]>,
     vectors: Box<[libc::iovec]>,
+    /// Of each head that sends a run: its control messages.
+    controls: Box<[Control]>,
+    /// Of each head laid for sending: the number of its first datagram. Behind the last of them
+    /// stands how many datagrams there are.
+    starts: Box<[usize]>,
+    /// Heads laid for sending.
+    laid_count: usize,
 }
 
 // SAFETY: the pointers inside are only ever used within one `&mut self` call, which writes
@@ -37,13 +47,34 @@ pub(super) struct ReceiveSlot<'a> {
 }
 
 /// One datagram to send.
+#[derive(Clone, Copy)]
 pub(super) struct SendSlot<'a> {
     pub(super) bytes: &'a [u8],
+    /// The number of the socket that it leaves by.
+    pub(super) exit_idx: usize,
     pub(super) name: &'a Name,
     pub(super) name_len: libc::socklen_t,
     pub(super) control: &'a Control,
     /// Zero for none.
     pub(super) control_len: usize,
+}
+
+impl SendSlot<'_> {
+    /// From the same address of ours to the same of a peer's as `other`.
+    pub(super) fn leaves_as(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.exit_idx == other.exit_idx
+            && self.control_len == other.control_len
+            && (self.control_len == 0 || self.control == other.control)
+    }
+
+    /// Its control messages, with the one by which the kernel cuts a run that it begins; also
+    /// how many bytes of them count.
+    fn control_with_segment(&self) -> (Control, usize) {
+        // No datagram is longer than a UDP header can say.
+        let len = u16::try_from(self.bytes.len()).unwrap_or(u16::MAX);
+        self.control.with_segment(self.control_len, len)
+    }
 }
 
 /// What the kernel says of one received datagram.
@@ -63,7 +94,13 @@ impl Messages {
         // SAFETY: both are C structs of integers and pointers; all-zero bytes are a value of
         // each (no addresses, no lengths), by the kernel's definition of them.
         let (head, vector) = unsafe { (zeroed::<libc::mmsghdr>(), zeroed::<libc::iovec>()) };
-        Self { heads: vec![head; count].into(), vectors: vec![vector; count].into() }
+        Self {
+            heads: vec![head; count].into(),
+            vectors: vec![vector; count].into(),
+            controls: vec![Control::EMPTY; count].into(),
+            starts: vec![0; count + 1].into(),
+            laid_count: 0,
+        }
     }
 
     /// Receives what waits on `fd` into `slots`, from the first on, and says how many came.
@@ -137,24 +174,59 @@ impl Messages {
         }
     }
 
-    /// Lays out `slots` for sending; slots beyond the heads are left out.
-    pub(super) fn lay<'a>(&'a mut self, slots: impl Iterator<Item = SendSlot<'a>>) -> Outgoing<'a> {
-        let mut count = 0;
-        for ((slot, head), vector) in slots.zip(&mut self.heads).zip(&mut self.vectors) {
-            vector.iov_base = slot.bytes.as_ptr().cast_mut().cast();
-            vector.iov_len = slot.bytes.len();
+    /// Lays out `slots` for sending; slots beyond the heads are left out. A head each, or one for
+    /// each run of them if they leave `in_runs`.
+    pub(super) fn lay<'a, 'b: 'a>(
+        &'a mut self,
+        slots: impl Iterator<Item = SendSlot<'b>>,
+        in_runs: bool,
+    ) -> Outgoing<'a> {
+        let Self { heads, vectors, controls, starts, laid_count } = self;
+        // Cells: heads point to vectors of which more are still to be written.
+        let vectors = Cell::from_mut(&mut vectors[..]).as_slice_of_cells();
+        let mut slot_count = 0;
+        let mut run: Option<Run<'b>> = None;
+        *laid_count = 0;
+        for (slot, vector) in slots.zip(vectors) {
+            let (iov_base, iov_len) = (slot.bytes.as_ptr().cast_mut().cast(), slot.bytes.len());
+            vector.set(libc::iovec { iov_base, iov_len });
+            slot_count += 1;
+            if let Some(run) = &mut run
+                && in_runs
+                && run.takes(&slot)
+            {
+                let idx = *laid_count - 1;
+                let head = &mut heads[idx].msg_hdr;
+                head.msg_iovlen = run.count() as _;
+                if run.count() == 2 {
+                    let control_len;
+                    (controls[idx], control_len) = run.first().control_with_segment();
+                    head.msg_control = controls[idx].as_ptr().cast_mut();
+                    head.msg_controllen = control_len as _;
+                }
+                continue;
+            }
+            starts[*laid_count] = slot_count - 1;
+            let head = &mut heads[*laid_count];
+            *laid_count += 1;
             head.msg_len = 0;
             let head = &mut head.msg_hdr;
-            head.msg_iov = ptr::from_mut(vector);
+            head.msg_iov = vectors[slot_count - 1..].as_ptr().cast_mut().cast();
             head.msg_iovlen = 1;
             head.msg_name = slot.name.as_ptr().cast_mut();
             head.msg_namelen = slot.name_len.min(NAME_LEN);
             head.msg_control = slot.control.as_ptr().cast_mut();
             head.msg_controllen = slot.control_len.min(CONTROL_LEN) as _;
             head.msg_flags = 0;
-            count += 1;
+            run = Some(Run::of(slot));
         }
-        Outgoing { heads: &mut self.heads[..count] }
+        starts[*laid_count] = slot_count;
+        Outgoing { heads: &mut heads[..*laid_count], starts: &starts[..=*laid_count] }
+    }
+
+    /// Of the datagrams last laid out, those of each head.
+    pub(super) fn laid(&self) -> impl Iterator<Item = Range<usize>> {
+        self.starts[..=self.laid_count].windows(2).map(|ends| ends[0]..ends[1])
     }
 }
 
@@ -176,53 +248,76 @@ fn lay_receive(slot: ReceiveSlot<'_>, head: &mut libc::mmsghdr, vector: &mut lib
 /// Datagrams laid out for sending; what they point to stays borrowed as long as this lives.
 pub(super) struct Outgoing<'a> {
     heads: &'a mut [libc::mmsghdr],
+    /// As those of [`Messages`], for these heads.
+    starts: &'a [usize],
 }
 
 impl Outgoing<'_> {
-    /// How many datagrams are laid out.
-    pub(super) fn count(&self) -> usize {
-        self.heads.len()
+    /// Of each head, for a kernel that reads it later: the number of its first datagram, and the
+    /// head itself, good until the next [`Messages::lay`] or [`Messages::receive`], while what it
+    /// was laid from stays.
+    pub(super) fn heads(&self) -> impl Iterator<Item = (usize, *const libc::msghdr)> {
+        self.starts.iter().copied().zip(self.heads.iter().map(|head| &raw const head.msg_hdr))
     }
 
-    /// The head of datagram `idx`, for a kernel that reads it later: good until the next
-    /// [`Messages::lay`] or [`Messages::receive`], while what it was laid from stays.
-    pub(super) fn head(&self, idx: usize) -> *const libc::msghdr {
-        &raw const self.heads[idx].msg_hdr
-    }
-
-    /// Offers the datagrams from `first` on, and says how many the kernel took. Never
-    /// blocks.
+    /// Offers all to the kernel, and says what it took, from the first on. Never blocks.
     ///
     /// # Errors
-    /// Why the kernel refused datagram `first`; an error further on is told by the call
-    /// that begins there.
-    pub(super) fn send(&mut self, fd: BorrowedFd<'_>, first: usize) -> Result<usize, Errno> {
-        let heads = &mut self.heads[first..];
-        if let [head] = heads {
-            return send_one(fd, &head.msg_hdr).map(|()| 1);
-        }
-        let count = libc::c_uint::try_from(heads.len()).unwrap_or(libc::c_uint::MAX);
-        // SAFETY: every head was written by `Messages::lay`, the only maker of this type,
-        // from borrows that live as long as `self`, with lengths no longer than what is
-        // borrowed (names and controls are cut to their arrays). The kernel reads through
-        // those pointers and writes nothing but `msg_len` in the heads, which are
-        // exclusively ours; it keeps no pointer after it returns (zero copy is not asked
-        // for). `fd` is open as long as it is borrowed.
-        let result = unsafe {
-            let (fd, heads) = (fd.as_raw_fd(), heads.as_mut_ptr());
-            libc::syscall(libc::SYS_sendmmsg, fd, heads, count, libc::MSG_DONTWAIT)
+    /// [`Refused`] says why the kernel did not take the first; what it thinks of one further on
+    /// it tells when that is the first.
+    pub(super) fn send(&mut self, fd: BorrowedFd<'_>) -> Result<Taken, Refused> {
+        let Self { heads, starts } = self;
+        let taken = match heads {
+            [] => Ok(0),
+            [head] => send_one(fd, &head.msg_hdr).map(|()| 1),
+            heads => send_many(fd, heads),
         };
-        usize::try_from(result).map_err(|_| last_error())
+        match taken {
+            Ok(packets) => Ok(Taken { packets, datagrams: starts[packets] }),
+            Err(errno) => Err(Refused { errno, is_run: starts[1] > 1 }),
+        }
     }
 }
 
-/// Offers the datagram of `head`, which [`Messages::lay`] has written.
+/// What the kernel took.
+pub(super) struct Taken {
+    /// Datagrams, and runs as one each.
+    pub(super) packets: usize,
+    pub(super) datagrams: usize,
+}
+
+/// Why the kernel did not take what was offered first.
+pub(super) struct Refused {
+    pub(super) errno: Errno,
+    /// It was a run: its datagrams may leave one by one.
+    pub(super) is_run: bool,
+}
+
+/// Offers the datagrams of `heads`, which [`Messages::lay`] has written, and says how many of the
+/// heads the kernel took.
+fn send_many(fd: BorrowedFd<'_>, heads: &mut [libc::mmsghdr]) -> Result<usize, Errno> {
+    let count = libc::c_uint::try_from(heads.len()).unwrap_or(libc::c_uint::MAX);
+    // SAFETY: every head comes from an `Outgoing`, so it was written by `lay` from borrows that
+    // still live, with lengths no longer than what is borrowed (names and controls are cut to
+    // their arrays; the vectors of a run lie side by side). The kernel reads through those
+    // pointers and writes nothing but `msg_len` in the heads, which are exclusively ours; it
+    // keeps no pointer after it returns (zero copy is not asked for). `fd` is open as long as it
+    // is borrowed.
+    let result = unsafe {
+        let (fd, heads) = (fd.as_raw_fd(), heads.as_mut_ptr());
+        libc::syscall(libc::SYS_sendmmsg, fd, heads, count, libc::MSG_DONTWAIT)
+    };
+    usize::try_from(result).map_err(|_| last_error())
+}
+
+/// Offers the datagram of `head`, or the run, which [`Messages::lay`] has written.
 fn send_one(fd: BorrowedFd<'_>, head: &libc::msghdr) -> Result<(), Errno> {
     let flags = libc::MSG_DONTWAIT;
     let result = if head.msg_controllen == 0 {
-        // SAFETY: the head comes from an `Outgoing`, so its name and its one vector were
-        // written by `lay` from borrows that still live, with their lengths; the kernel only
-        // reads what they name, and keeps no pointer. `fd` is open as long as it is borrowed.
+        // SAFETY: the head comes from an `Outgoing`, so its name and its vector, which is one
+        // where there are no control messages, were written by `lay` from borrows that still
+        // live, with their lengths; the kernel only reads what they name, and keeps no pointer.
+        // `fd` is open as long as it is borrowed.
         unsafe {
             let vector = &*head.msg_iov;
             let (bytes, len) = (vector.iov_base, vector.iov_len);

@@ -32,7 +32,7 @@ const _: () = {
 const V4_MAPPED: u128 = 0xffff << 80;
 
 /// A `sockaddr_in` or `sockaddr_in6`, told apart by its family.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Eq, PartialEq)]
 #[repr(C, align(4))]
 pub(super) struct Name([u8; NAME_LEN as usize]);
 

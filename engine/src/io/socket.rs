@@ -37,6 +37,7 @@ pub struct Socket {
     local_addr: SocketAddr,
     receive_buffer_len: usize,
     send_buffer_len: usize,
+    segments: bool,
 }
 
 /// How long a port may be in use by a process that has ended: the kernel takes an io_uring
@@ -141,6 +142,7 @@ impl Socket {
             receive_buffer_len: sockopt::socket_recv_buffer_size(&fd)?,
             send_buffer_len: sockopt::socket_send_buffer_size(&fd)?,
             fd: Arc::new(fd),
+            segments: true,
         })
     }
 
@@ -170,6 +172,19 @@ impl Socket {
     #[must_use]
     pub fn send_buffer_len(&self) -> usize {
         self.send_buffer_len
+    }
+
+    /// The same; with `segments` several datagrams to one peer leave it as one, which the kernel
+    /// or the device cuts apart (UDP_SEGMENT), as they do unless told otherwise. Where the host
+    /// cannot, they leave one by one.
+    #[must_use]
+    pub fn with_segments(self, segments: bool) -> Self {
+        Self { segments, ..self }
+    }
+
+    /// Several datagrams to one peer are to leave as one.
+    pub(super) fn segments(&self) -> bool {
+        self.segments
     }
 
     /// Its descriptor.

@@ -67,6 +67,10 @@ of_each_datapath! {
     a_datagram_that_cannot_leave_does_not_keep_the_others;
     errors_told_late_lose_no_datagram_in_either_direction;
     the_outbox_never_lacks_a_slot_and_accounts_for_every_datagram;
+    neighbours_to_one_peer_leave_as_one_and_arrive_as_they_were_laid;
+    a_run_is_no_longer_than_every_kernel_cuts;
+    a_run_that_the_host_refuses_leaves_one_by_one_and_is_the_last_that_is_tried;
+    what_is_not_to_leave_together_does_not;
     a_slot_asked_for_again_begins_the_same_datagram_anew;
     a_commit_without_a_slot_is_a_fault_of_the_caller;
     what_the_kernel_dropped_is_told_with_the_next_datagram;
@@ -362,6 +366,139 @@ fn the_outbox_never_lacks_a_slot_and_accounts_for_every_datagram<D: Make>() {
     let counters = datapath.counters();
     assert_eq!(counters.datagrams_out + dropped(&counters), 4001);
     assert_eq!(counters.bytes_out, counters.datagrams_out * DATAGRAM_LEN_MAX as u64);
+}
+
+/// How many packets datagrams of `lens` to `peers` are, by the rule itself: one is joined to
+/// those before if it goes where they go, none of them is shorter than the first, it is not
+/// longer, and they are at most 64 and 65,000 bytes.
+fn packet_count(datagrams: &[(usize, usize)]) -> u64 {
+    let mut runs: Vec<Vec<(usize, usize)>> = Vec::new();
+    for &(peer, len) in datagrams {
+        if let Some(run) = runs.last_mut() {
+            let all_as_first = run.iter().all(|(_, before)| *before == run[0].1);
+            let sum: usize = run.iter().map(|(_, before)| before).sum();
+            let fits = run.len() < 64 && sum + len <= 65_000;
+            if run[0].0 == peer && all_as_first && len > 0 && len <= run[0].1 && fits {
+                run.push((peer, len));
+                continue;
+            }
+        }
+        runs.push(vec![(peer, len)]);
+    }
+    runs.len() as u64
+}
+
+fn neighbours_to_one_peer_leave_as_one_and_arrive_as_they_were_laid<D: Make>() {
+    const COUNT: usize = 80;
+    let addrs = ["127.0.0.1:0", "127.0.0.1:0", "0.0.0.0:0", "[::1]:0"];
+    let mut datapath: D = datapath_of(&addrs, COUNT, COUNT);
+    let peers = [peer("127.0.0.1:0"), peer("127.0.0.1:0"), peer("[::1]:0")];
+    // One peer is written to by three sockets, of which one has several addresses.
+    let ip_of = |last: u8| Endpoint::from(SocketAddr::from(([127, 0, 0, last], 0))).ip;
+    let ways = [(0, 0, [0; 16]), (0, 1, [0; 16]), (0, 2, ip_of(1)), (0, 2, ip_of(2))];
+    let ways = [&ways[..], &[(1, 0, [0; 16]), (2, 3, [0; 16])]].concat();
+    for seed in 0..80_u64 {
+        let mut draws = seed;
+        let mut below = |bound: usize| {
+            draws = draws.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(seed | 1);
+            usize::try_from(draws >> 33).unwrap() % bound
+        };
+        let before = datapath.counters();
+        let mut laid: Vec<(usize, Vec<u8>)> = Vec::new();
+        let (mut way, mut len) = (0, 1);
+        for salt in 0..COUNT {
+            // Mostly as the one before, so that there are runs, and long ones.
+            if below(8) == 0 {
+                way = below(ways.len());
+            }
+            if below(6) == 0 {
+                len = [0, 1, 72, 898, DATAGRAM_LEN_MAX][below(5)];
+            }
+            laid.push((way, pattern(len, salt)));
+        }
+        for (way, bytes) in &laid {
+            let (to, socket, ip) = ways[*way];
+            let route = Route { peer: endpoint(&peers[to]), local: Local { ip, socket } };
+            send(datapath.outbox(), &route, bytes);
+        }
+        datapath.flush();
+
+        let counters = datapath.counters();
+        assert_eq!(counters.datagrams_out - before.datagrams_out, COUNT as u64, "seed {seed}");
+        assert_eq!(dropped(&counters) + counters.runs_refused, 0, "seed {seed}");
+        // Either all leave in the order in which they were laid, or each socket's by itself.
+        let lens = |of: &[u8]| {
+            let of = laid.iter().filter(|(way, _)| of.contains(&ways[*way].1));
+            packet_count(&of.map(|(way, bytes)| (*way, bytes.len())).collect::<Vec<_>>())
+        };
+        let apart: u64 = (0..4).map(|socket| lens(&[socket])).sum();
+        let packets = counters.packets_out - before.packets_out;
+        assert!([lens(&[0, 1, 2, 3]), apart].contains(&packets), "seed {seed}: {packets}");
+        for (number, peer) in peers.iter().enumerate() {
+            let mut wanted: Vec<(Vec<u8>, SocketAddr)> = Vec::new();
+            for (way, bytes) in &laid {
+                let (to, socket, ip) = ways[*way];
+                let mut from = datapath.sockets()[usize::from(socket)].local_addr();
+                if socket == 2 {
+                    from.set_ip(std::net::Ipv4Addr::from([ip[12], ip[13], ip[14], ip[15]]).into());
+                }
+                if to == number {
+                    wanted.push((bytes.clone(), from));
+                }
+            }
+            let mut came: Vec<_> = wanted.iter().map(|_| read(peer)).collect();
+            // Sockets need not keep step with each other.
+            wanted.sort_by_key(|(_, from)| *from);
+            came.sort_by_key(|(_, from)| *from);
+            assert!(came == wanted, "seed {seed}, peer {number}");
+        }
+    }
+}
+
+fn a_run_is_no_longer_than_every_kernel_cuts<D: Make>() {
+    let mut datapath: D = datapath_of(&["127.0.0.1:0"], 150, 150);
+    let asker = peer("127.0.0.1:0");
+    for (len, count, packets) in [(1, 130, 3), (DATAGRAM_LEN_MAX, 60, 2), (1000, 65, 2)] {
+        let before = datapath.counters().packets_out;
+        for salt in 0..count {
+            send(datapath.outbox(), &Route::to(endpoint(&asker)), &pattern(len, salt));
+        }
+        datapath.flush();
+        (0..count).for_each(|salt| assert_eq!(read(&asker).0, pattern(len, salt)));
+        let counters = datapath.counters();
+        assert_eq!((counters.packets_out - before, counters.runs_refused), (packets, 0), "{len}");
+    }
+}
+
+fn a_run_that_the_host_refuses_leaves_one_by_one_and_is_the_last_that_is_tried<D: Make>() {
+    let mut datapath: D = datapath_of(&["127.0.0.1:0"], 64, 64);
+    // Without checksums the kernel cuts nothing.
+    set_flag(datapath.sockets()[0].fd(), libc::SOL_SOCKET, libc::SO_NO_CHECK).unwrap();
+    let asker = peer("127.0.0.1:0");
+    for round in 1..=3 {
+        for salt in 0..20 {
+            send(datapath.outbox(), &Route::to(endpoint(&asker)), &pattern(100, salt));
+        }
+        datapath.flush();
+        for salt in 0..20 {
+            assert_eq!(read(&asker).0, pattern(100, salt));
+        }
+        let counters = datapath.counters();
+        assert_eq!((counters.datagrams_out, counters.packets_out), (20 * round, 20 * round));
+        assert_eq!((counters.runs_refused, dropped(&counters)), (1, 0));
+    }
+}
+
+fn what_is_not_to_leave_together_does_not<D: Make>() {
+    let socket = bind("127.0.0.1:0".parse().unwrap(), &SocketOptions::default()).unwrap();
+    let mut datapath = D::make(vec![socket.with_segments(false)], 64, 64);
+    let asker = peer("127.0.0.1:0");
+    for salt in 0..20 {
+        send(datapath.outbox(), &Route::to(endpoint(&asker)), &pattern(100, salt));
+    }
+    datapath.flush();
+    (0..20).for_each(|salt| assert_eq!(read(&asker).0, pattern(100, salt)));
+    assert_eq!(datapath.counters().packets_out, 20);
 }
 
 fn a_slot_asked_for_again_begins_the_same_datagram_anew<D: Make>() {

@@ -53,6 +53,7 @@ impl Settings {
             "datapath" => {
                 self.datapath = text.parse().map_err(|_| wrong("auto, uring or mmsg"))?;
             }
+            "segment" => self.segments = truth(text).map_err(wrong)?,
             "poll" => self.poll = text.parse().map_err(|_| wrong("busy, adaptive or sleep"))?,
             "routing" => {
                 self.routing = text.parse().map_err(|_| wrong("user, kernel or auto"))?;

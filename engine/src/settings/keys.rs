@@ -157,6 +157,7 @@ pub(super) const TEXTS: &[&str] = &[
     "steering",
     "table",
     "datapath",
+    "segment",
     "poll",
     "routing",
     "json_debug",

@@ -67,6 +67,9 @@ const TEXTS_SHOWN: &[Text] = &[
     ("datapath", "auto, uring or mmsg", "what datagrams are moved with", |settings| {
         settings.datapath.to_string()
     }),
+    ("segment", "true or false", "send several datagrams to one peer as one", |settings| {
+        settings.segments.to_string()
+    }),
     ("poll", "busy, adaptive or sleep", "how the node waits for datagrams", |settings| {
         settings.poll.to_string()
     }),

@@ -106,6 +106,8 @@ pub const METRICS: &[Metric] = metrics![
     "drain.kept", "kdht_drain_kept_values", Counter, "values", [], "Values that nobody took from a node that leaves";
     "datapath.datagrams_in", "kdht_datapath_in_datagrams", Counter, "datagrams", [], "Datagrams received";
     "datapath.datagrams_out", "kdht_datapath_out_datagrams", Counter, "datagrams", [], "Datagrams that the kernel accepted for sending";
+    "datapath.packets_out", "kdht_datapath_out_packets", Counter, "packets", [], "What datagrams were sent as: several to one peer may leave as one";
+    "datapath.runs_refused", "kdht_datapath_refused_runs", Counter, "runs", [], "Times that several datagrams could not leave as one";
     "datapath.bytes_in", "kdht_datapath_in_bytes", Counter, "bytes", [], "Bytes of UDP payload received";
     "datapath.bytes_out", "kdht_datapath_out_bytes", Counter, "bytes", [], "Bytes of UDP payload sent";
     "datapath.receive_syscalls", "kdht_datapath_receive_syscalls", Counter, "syscalls", [], "System calls to receive";

@@ -7,7 +7,8 @@ use kdht_core::{Outbox, Route};
 use super::super::datapath::{DatapathCounters, SharedFd};
 use super::super::drafts::Drafts;
 use super::super::drain::drain;
-use super::super::messages::Messages;
+use super::super::messages::{Messages, Refused, Taken};
+use super::super::run::Runs;
 use super::super::socket::Socket;
 
 /// The outbox of an [`Mmsg`](super::Mmsg).
@@ -18,6 +19,7 @@ pub struct MmsgOutbox {
     exits: Box<[Exit]>,
     drafts: Drafts,
     messages: Messages,
+    runs: Runs,
     /// Those of the whole datapath: kept here, since they count while a batch is lent.
     pub(super) counters: DatapathCounters,
 }
@@ -39,6 +41,7 @@ impl MmsgOutbox {
             exits: sockets.iter().map(exit).collect(),
             drafts: Drafts::new(slot_count, sockets),
             messages: Messages::new(slot_count),
+            runs: Runs::of(sockets),
             counters: DatapathCounters::default(),
         }
     }
@@ -49,21 +52,31 @@ impl MmsgOutbox {
         // A slot handed out but not committed lies behind those that leave; its place
         // changes, so it must be asked for again.
         self.drafts.close();
-        for exit in &mut self.exits {
-            let idxs = &exit.slot_idxs;
-            let drafts = &self.drafts;
-            let mut outgoing = self.messages.lay(idxs.iter().map(|&idx| drafts.send_slot(idx)));
-            drain(outgoing.count(), &mut self.counters, |first, counters| {
-                let taken = outgoing.send(exit.fd.as_fd(), first)?;
-                counters.datagrams_out += taken as u64;
-                let taken_idxs = &idxs[first..][..taken];
+        let Self { exits, drafts, messages, runs, counters } = self;
+        runs.begin();
+        for Exit { fd, slot_idxs: idxs } in exits {
+            drain(idxs.len(), counters, |first, counters| {
+                let mut send = |in_runs| {
+                    let slots = idxs[first..].iter().map(|&idx| drafts.send_slot(idx));
+                    messages.lay(slots, in_runs).send(fd.as_fd())
+                };
+                let mut sent = send(runs.are_made());
+                if let Err(Refused { errno, is_run: true }) = sent {
+                    runs.note_refused(errno, counters);
+                    counters.send_syscalls += 1;
+                    sent = send(false);
+                }
+                let Taken { packets, datagrams } = sent.map_err(|refused| refused.errno)?;
+                let taken_idxs = &idxs[first..][..datagrams];
+                counters.packets_out += packets as u64;
+                counters.datagrams_out += datagrams as u64;
                 counters.bytes_out +=
                     taken_idxs.iter().map(|&idx| drafts.datagram_len(idx)).sum::<u64>();
-                Ok(taken)
+                Ok(datagrams)
             });
-            exit.slot_idxs.clear();
+            idxs.clear();
         }
-        self.drafts.clear();
+        drafts.clear();
     }
 }
 

@@ -10,6 +10,7 @@ use super::super::datapath::{DatapathCounters, SharedFd};
 use super::super::drafts::Drafts;
 use super::super::drain::{Refusal, drain};
 use super::super::messages::Messages;
+use super::super::run::Runs;
 use super::super::socket::Socket;
 use super::ring::Ring;
 
@@ -28,12 +29,11 @@ pub struct UringOutbox {
     fds: Box<[SharedFd]>,
     drafts: Drafts,
     messages: Messages,
-    /// Of each committed slot: the socket by which it leaves.
-    exit_idxs: Vec<u8>,
     /// Committed slots whose outcome is not known.
     sent_idxs: Vec<usize>,
     /// Those in flight have been refused once for no fault of theirs.
     is_second_try: bool,
+    runs: Runs,
     /// The batch is one datagram that came without the ring, which has nothing new then.
     pub(super) is_answering_lone: bool,
     /// Those of the whole datapath: kept here, since they count while a batch is lent.
@@ -47,9 +47,9 @@ impl UringOutbox {
             fds: sockets.iter().map(|socket| socket.fd().clone()).collect(),
             drafts: Drafts::new(slot_count, sockets),
             messages: Messages::new(slot_count),
-            exit_idxs: Vec::with_capacity(slot_count),
             sent_idxs: Vec::with_capacity(slot_count),
             is_second_try: false,
+            runs: Runs::of(sockets),
             is_answering_lone: false,
             counters: DatapathCounters::default(),
         }
@@ -71,6 +71,7 @@ impl UringOutbox {
         if self.sent_idxs.is_empty() {
             self.sent_idxs.extend(0..self.drafts.count());
             self.is_second_try = false;
+            self.runs.begin();
             self.ask();
         }
         let was_announcing = self.ring.hold_back();
@@ -78,10 +79,8 @@ impl UringOutbox {
             self.settle();
             if self.sent_idxs.is_empty() {
                 self.drafts.clear();
-                self.exit_idxs.clear();
                 break;
             }
-            self.is_second_try = true;
             self.ask();
         }
         if was_announcing {
@@ -92,31 +91,34 @@ impl UringOutbox {
     /// Hands over the only committed datagram while nothing is to be taken in. An entry
     /// of the ring brings nothing else then, and costs more than a call that sends.
     fn send_alone(&mut self) {
-        let Self { fds, drafts, messages, exit_idxs, counters, .. } = self;
+        let Self { fds, drafts, messages, counters, .. } = self;
         // Nothing is in flight, so the heads are free.
-        let mut outgoing = messages.lay(once(drafts.send_slot(0)));
-        drain(1, counters, |first, counters| {
-            let taken = outgoing.send(fds[usize::from(exit_idxs[0])].as_fd(), first)?;
+        let slot = drafts.send_slot(0);
+        let fd = &fds[slot.exit_idx];
+        let mut outgoing = messages.lay(once(slot), false);
+        drain(1, counters, |_, counters| {
+            let taken = outgoing.send(fd.as_fd()).map_err(|refused| refused.errno)?;
+            counters.packets_out += 1;
             counters.datagrams_out += 1;
             counters.bytes_out += drafts.datagram_len(0);
-            Ok(taken)
+            Ok(taken.datagrams)
         });
         drafts.clear();
-        exit_idxs.clear();
     }
 
     /// Asks for all sends of `sent_idxs`.
     fn ask(&mut self) {
-        let Self { ring, drafts, messages, exit_idxs, sent_idxs, .. } = self;
+        let Self { ring, drafts, messages, sent_idxs, runs, .. } = self;
         let slots = sent_idxs.iter().map(|&idx| drafts.send_slot(idx));
-        let outgoing = messages.lay(slots);
-        for (place, &idx) in sent_idxs.iter().enumerate() {
-            // SAFETY: the heads and what they point to (names, control messages, payloads)
-            // lie in boxes of this outbox, which neither move nor go before the ring. They
-            // are written by `lay`, which is called only when nothing is in flight, and by
+        let outgoing = messages.lay(slots, runs.are_made());
+        for (number, (first, head)) in outgoing.heads().enumerate() {
+            let exit_idx = drafts.send_slot(sent_idxs[first]).exit_idx;
+            // SAFETY: the heads and what they point to (vectors, names, control messages,
+            // payloads) lie in boxes of this outbox, which neither move nor go before the ring.
+            // They are written by `lay`, which is called only when nothing is in flight, and by
             // `slot` and `commit`, which touch no committed slot; slots become free only in
             // `flush`, once the outcome of every send is known.
-            let is_asked = unsafe { ring.send(exit_idxs[idx], outgoing.head(place), idx) };
+            let is_asked = unsafe { ring.send(exit_idx, head, number) };
             // The ring was made for as many entries as there are slots and sockets, and
             // what a flush before did not get rid of keeps this one from asking.
             assert!(is_asked, "the ring has a place for each slot");
@@ -136,24 +138,34 @@ impl UringOutbox {
         self.ring.in_flight_count == 0
     }
 
-    /// Counts what became of `sent_idxs` and keeps those to be tried once more.
+    /// Counts what became of `sent_idxs` and keeps those to be tried once more: as a leftover
+    /// error is cleared by being told, once is enough, and so it is for those of a run.
     fn settle(&mut self) {
-        let Self { ring, drafts, sent_idxs, is_second_try, counters, .. } = self;
-        sent_idxs.retain(|&idx| {
-            let result = ring.results[idx];
-            if result >= 0 {
-                counters.datagrams_out += 1;
-                counters.bytes_out += drafts.datagram_len(idx);
-                return false;
+        let Self { ring, drafts, messages, sent_idxs, is_second_try, runs, counters, .. } = self;
+        let was_second_try = std::mem::replace(is_second_try, false);
+        let mut kept_count = 0;
+        for (datagrams, result) in messages.laid().zip(&ring.results) {
+            if *result >= 0 {
+                let lens = sent_idxs[datagrams.clone()].iter().map(|&idx| drafts.datagram_len(idx));
+                counters.bytes_out += lens.sum::<u64>();
+                counters.datagrams_out += datagrams.len() as u64;
+                counters.packets_out += 1;
+                continue;
             }
-            let refusal = Refusal::of(Errno::from_raw_os_error(result.saturating_neg()));
-            // Leftover errors are cleared by being told, so one more try is enough.
-            if refusal == Refusal::Leftover && !*is_second_try {
-                return true;
+            let errno = Errno::from_raw_os_error(result.saturating_neg());
+            let refusal = Refusal::of(errno);
+            if datagrams.len() > 1 {
+                runs.note_refused(errno, counters);
+            } else if refusal == Refusal::Leftover && !was_second_try {
+                *is_second_try = true;
+            } else {
+                refusal.count(1, counters);
+                continue;
             }
-            refusal.count(1, counters);
-            false
-        });
+            sent_idxs.copy_within(datagrams.clone(), kept_count);
+            kept_count += datagrams.len();
+        }
+        sent_idxs.truncate(kept_count);
     }
 }
 
@@ -173,9 +185,7 @@ impl Outbox for UringOutbox {
     /// If no slot was handed out since the last commit or flush, or `len` exceeds
     /// [`DATAGRAM_LEN_MAX`](kdht_wire::DATAGRAM_LEN_MAX).
     fn commit(&mut self, len: usize) {
-        match self.drafts.commit(len) {
-            Some(idx) => self.exit_idxs.push(u8::try_from(idx).unwrap_or(u8::MAX)),
-            None => self.counters.send_errors_unreachable += 1,
-        }
+        let has_exit = self.drafts.commit(len).is_some();
+        self.counters.send_errors_unreachable += u64::from(!has_exit);
     }
 }

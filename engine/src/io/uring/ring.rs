@@ -195,13 +195,14 @@ impl Ring {
     /// completed, which [`Ring::in_flight_count`] tells, or this ring is dropped.
     pub(super) unsafe fn send(
         &mut self,
-        socket_idx: u8,
+        socket_idx: usize,
         head: *const libc::msghdr,
         result_idx: usize,
     ) -> bool {
         // Without waiting the kernel sends or refuses while it is entered; it never keeps
         // the datagram for later.
-        let send = opcode::SendMsg::new(Fixed(socket_idx.into()), head)
+        let socket = Fixed(u32::try_from(socket_idx).unwrap_or(u32::MAX));
+        let send = opcode::SendMsg::new(socket, head)
             .flags(libc::MSG_DONTWAIT.cast_unsigned())
             .build()
             .user_data(SEND | result_idx as u64);
