@@ -240,6 +240,17 @@ impl Generator {
         self.oracle = oracle;
     }
 
+    /// Whether what right answers were held against is `table`. If not, they are from now on, and
+    /// the replies set aside are forgotten.
+    pub fn is_of(&mut self, table: Oracle) -> bool {
+        let is_same = self.oracle.as_ref().is_some_and(|oracle| oracle.is_same(&table));
+        if !is_same {
+            self.due.clear();
+            self.oracle = Some(table);
+        }
+        is_same
+    }
+
     /// What is done from now on while nothing comes.
     pub fn set_wait(&mut self, wait: Wait) {
         self.plan.wait = wait;

@@ -94,6 +94,12 @@ impl Oracle {
         Ok(Self::new(known?, k))
     }
 
+    /// Whether both know the same contacts.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.places == other.places
+    }
+
     /// How many contacts it knows.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -18,6 +18,7 @@ use crate::gate::{self, Verdict};
 use crate::generator::{Pace, Tally};
 use crate::hdr;
 use crate::host;
+use crate::oracle::Oracle;
 use crate::stats::{bootstrap_median, median};
 
 /// Requests in flight at most. Those that are lost stay so for 200 ms.
@@ -91,6 +92,12 @@ pub struct Overloaded {
     pub p99_us: Option<f64>,
     /// Replies that were wrong: one voids the run.
     pub wrong: u64,
+    /// Why the first was.
+    pub first_wrong: Option<String>,
+    /// Slices at whose end the node's table was not what it was before: whoever is overloaded
+    /// loses contacts' answers, too, and rightly tells nobody of those. Their replies were not
+    /// checked.
+    pub unchecked_slices: usize,
     /// Slices of overload.
     pub slices: usize,
 }
@@ -131,7 +138,8 @@ pub fn main(args: &OverloadArgs) -> Result<(), String> {
     }
     eprintln!("report: {}", stage.out.join("overload.json").display());
     if let Some(wrong) = results.iter().find(|result| result.wrong > 0) {
-        return Err(format!("void: {} gave wrong replies", wrong.candidate));
+        let first = wrong.first_wrong.as_deref().unwrap_or_default();
+        return Err(format!("void: {} gave wrong replies: {first}", wrong.candidate));
     }
     match results.iter().find(|result| result.is_void) {
         Some(void) => Err(format!(
@@ -162,6 +170,7 @@ fn overload_floors(
 
 /// Measures one server: its best rate and its answers to too much, in turn.
 fn overload(stage: &Stage, entry: &mut Entry, factor: f64) -> Result<Overloaded, String> {
+    let mut unchecked_slices = 0;
     let (window, best) = pilot(stage, entry)?;
     eprintln!("{}: {best:.0} replies/s with {window} in flight", entry.named.name);
     let resident_before_kib = cpu::resident_kib(entry.resident.pid());
@@ -171,8 +180,12 @@ fn overload(stage: &Stage, entry: &mut Entry, factor: f64) -> Result<Overloaded,
     let (mut calm, mut offered, mut answered) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..stage.pairs() {
         // What the host gives changes within a run, so each pair has its own best rate.
-        let best = turn(stage, entry, Pace::Window(window), &mut sum)?.rate_per_s();
-        let tally = turn(stage, entry, Pace::Rate((best * factor).max(1.0)), &mut sum)?;
+        let (tally, is_checked) = turn(stage, entry, Pace::Window(window), &mut sum)?;
+        unchecked_slices += usize::from(!is_checked);
+        let best = tally.rate_per_s();
+        let pace = Pace::Rate((best * factor).max(1.0));
+        let (tally, is_checked) = turn(stage, entry, pace, &mut sum)?;
+        unchecked_slices += usize::from(!is_checked);
         calm.push(best);
         offered.push(tally.sent_per_s());
         answered.push(tally.rate_per_s());
@@ -223,6 +236,8 @@ fn overload(stage: &Stage, entry: &mut Entry, factor: f64) -> Result<Overloaded,
         p50_us: hdr::quantile_us(&latency, 0.5),
         p99_us: hdr::quantile_us(&latency, 0.99),
         wrong: sum.wrong,
+        first_wrong: sum.first_wrong.map(|wrong| format!("{wrong:?}")),
+        unchecked_slices,
         slices: answered.len(),
     })
 }
@@ -233,7 +248,7 @@ fn pilot(stage: &Stage, entry: &mut Entry) -> Result<(usize, f64), String> {
     for window in WINDOWS {
         let mut rates = Vec::new();
         for _ in 0..PILOT_SLICES {
-            let tally = turn(stage, entry, Pace::Window(window), &mut Tally::default())?;
+            let (tally, _) = turn(stage, entry, Pace::Window(window), &mut Tally::default())?;
             rates.push(tally.rate_per_s());
         }
         let rate = median(&rates).unwrap_or(0.0);
@@ -244,18 +259,29 @@ fn pilot(stage: &Stage, entry: &mut Entry) -> Result<(usize, f64), String> {
     Ok(best)
 }
 
-/// One slice, in which nobody else runs; all that was sent in it is added to `sum`.
-fn turn(stage: &Stage, entry: &mut Entry, pace: Pace, sum: &mut Tally) -> Result<Tally, String> {
+/// One slice, in which nobody else runs; all that was sent in it is added to `sum`. Also whether
+/// its replies were checked.
+fn turn(
+    stage: &Stage,
+    entry: &mut Entry,
+    pace: Pace,
+    sum: &mut Tally,
+) -> Result<(Tally, bool), String> {
     entry.generator.forget();
     entry.resident.resume()?;
     let length = Duration::from_millis(stage.args.slice_ms);
     let warmed = entry.generator.run(pace, WARM, |_| false);
     let mut tally = entry.generator.run(pace, length, |_| false);
     let settled = entry.generator.run(SETTLE_PACE, SETTLE, |_| false);
+    let read = |path| Oracle::of_node(path, 20).ok().flatten();
+    let table = entry.resident.control().and_then(read);
     entry.resident.pause()?;
-    entry.generator.check_due(&mut tally);
+    let is_checked = table.is_none_or(|table| entry.generator.is_of(table));
+    if is_checked {
+        entry.generator.check_due(&mut tally);
+    }
     [&warmed, &tally, &settled].into_iter().for_each(|part| sum.add(part));
-    Ok(tally)
+    Ok((tally, is_checked))
 }
 
 /// Datagrams that were dropped or refused so far, by reason.
@@ -326,6 +352,11 @@ fn table(results: &[Overloaded]) -> String {
         }
         if result.unnamed > 0 {
             let _ = writeln!(out, "    unnamed: {} of {}", result.unnamed, result.sent);
+        }
+        if result.unchecked_slices > 0 {
+            let unchecked = result.unchecked_slices;
+            let _ =
+                writeln!(out, "    lost contacts in {unchecked} slices, which were not checked");
         }
     }
     out

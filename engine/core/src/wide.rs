@@ -11,7 +11,7 @@
 //!
 //! Contacts lie sorted by id, so any prefix is a range; and in chunks that are whole subtrees,
 //! for the most part, so that the answer to a request is picked from one of them. Memory: at
-//! most 80 bytes a contact in a table of thousands, 62 in the usual case.
+//! most 80 bytes a contact in a table of thousands, 63 in the usual case.
 
 mod bits;
 mod chunk;

@@ -7,6 +7,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::iter::once;
 use std::mem::{size_of, zeroed};
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -224,6 +225,38 @@ impl Messages {
         Outgoing { heads: &mut heads[..*laid_count], starts: &starts[..=*laid_count] }
     }
 
+    /// Offers one datagram to the kernel, for less than [`Messages::lay`] and a call for many would
+    /// take. Never blocks.
+    ///
+    /// # Errors
+    /// Why the kernel refused it.
+    pub(super) fn send_alone(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        slot: SendSlot<'_>,
+    ) -> Result<(), Errno> {
+        if slot.control_len > 0 {
+            let sent = self.lay(once(slot), false).send(fd);
+            return sent.map(|_| ()).map_err(|refused| refused.errno);
+        }
+        let (bytes, name_len) = (slot.bytes, slot.name_len.min(NAME_LEN));
+        // SAFETY: bytes and name are borrowed until this returns, and no longer than said; the
+        // kernel only reads them, and keeps no pointer. `fd` is open as long as it is borrowed.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_sendto,
+                fd.as_raw_fd(),
+                bytes.as_ptr(),
+                bytes.len(),
+                libc::MSG_DONTWAIT,
+                slot.name.as_ptr(),
+                name_len,
+            )
+        };
+        // A datagram leaves whole or not at all.
+        if result < 0 { Err(last_error()) } else { Ok(()) }
+    }
+
     /// Of the datagrams last laid out, those of each head.
     pub(super) fn laid(&self) -> impl Iterator<Item = Range<usize>> {
         self.starts[..=self.laid_count].windows(2).map(|ends| ends[0]..ends[1])
@@ -312,21 +345,10 @@ fn send_many(fd: BorrowedFd<'_>, heads: &mut [libc::mmsghdr]) -> Result<usize, E
 
 /// Offers the datagram of `head`, or the run, which [`Messages::lay`] has written.
 fn send_one(fd: BorrowedFd<'_>, head: &libc::msghdr) -> Result<(), Errno> {
-    let flags = libc::MSG_DONTWAIT;
-    let result = if head.msg_controllen == 0 {
-        // SAFETY: the head comes from an `Outgoing`, so its name and its vector, which is one
-        // where there are no control messages, were written by `lay` from borrows that still
-        // live, with their lengths; the kernel only reads what they name, and keeps no pointer.
-        // `fd` is open as long as it is borrowed.
-        unsafe {
-            let vector = &*head.msg_iov;
-            let (bytes, len) = (vector.iov_base, vector.iov_len);
-            let (name, name_len) = (head.msg_name, head.msg_namelen);
-            libc::syscall(libc::SYS_sendto, fd.as_raw_fd(), bytes, len, flags, name, name_len)
-        }
-    } else {
-        // SAFETY: as above; the control messages come from such a borrow, too.
-        unsafe { libc::syscall(libc::SYS_sendmsg, fd.as_raw_fd(), ptr::from_ref(head), flags) }
+    // SAFETY: as of `sendmmsg` in `send_many`: the head comes from an `Outgoing`, the kernel only
+    // reads what it names, and keeps no pointer.
+    let result = unsafe {
+        libc::syscall(libc::SYS_sendmsg, fd.as_raw_fd(), ptr::from_ref(head), libc::MSG_DONTWAIT)
     };
     // A datagram leaves whole or not at all.
     if result < 0 { Err(last_error()) } else { Ok(()) }

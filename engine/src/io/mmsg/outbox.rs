@@ -56,6 +56,13 @@ impl MmsgOutbox {
         runs.begin();
         for Exit { fd, slot_idxs: idxs } in exits {
             drain(idxs.len(), counters, |first, counters| {
+                if let [idx] = idxs[first..] {
+                    messages.send_alone(fd.as_fd(), drafts.send_slot(idx))?;
+                    counters.packets_out += 1;
+                    counters.datagrams_out += 1;
+                    counters.bytes_out += drafts.datagram_len(idx);
+                    return Ok(1);
+                }
                 let mut send = |in_runs| {
                     let slots = idxs[first..].iter().map(|&idx| drafts.send_slot(idx));
                     messages.lay(slots, in_runs).send(fd.as_fd())

@@ -1,6 +1,5 @@
 //! What leaves: slots to lay datagrams into, sent many in one entry of the ring.
 
-use std::iter::once;
 use std::os::fd::AsFd;
 
 use kdht_core::{Outbox, Route};
@@ -95,13 +94,12 @@ impl UringOutbox {
         // Nothing is in flight, so the heads are free.
         let slot = drafts.send_slot(0);
         let fd = &fds[slot.exit_idx];
-        let mut outgoing = messages.lay(once(slot), false);
         drain(1, counters, |_, counters| {
-            let taken = outgoing.send(fd.as_fd()).map_err(|refused| refused.errno)?;
+            messages.send_alone(fd.as_fd(), slot)?;
             counters.packets_out += 1;
             counters.datagrams_out += 1;
             counters.bytes_out += drafts.datagram_len(0);
-            Ok(taken.datagrams)
+            Ok(1)
         });
         drafts.clear();
     }
