@@ -240,15 +240,16 @@ impl Generator {
         self.oracle = oracle;
     }
 
-    /// Whether what right answers were held against is `table`. If not, they are from now on, and
-    /// the replies set aside are forgotten.
-    pub fn is_of(&mut self, table: Oracle) -> bool {
+    /// Has right answers held against `table` from now on, and says whether they already were.
+    pub fn renew_oracle(&mut self, table: Oracle) -> bool {
         let is_same = self.oracle.as_ref().is_some_and(|oracle| oracle.is_same(&table));
-        if !is_same {
-            self.due.clear();
-            self.oracle = Some(table);
-        }
+        self.oracle = Some(table);
         is_same
+    }
+
+    /// Forgets the replies that were set aside.
+    pub fn forget_due(&mut self) {
+        self.due.clear();
     }
 
     /// What is done from now on while nothing comes.

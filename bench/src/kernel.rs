@@ -98,7 +98,7 @@ pub fn main(args: &KernelArgs) -> Result<(), String> {
     let gates = gates(&rows);
     let found = Baseline::of(&key, &rows);
 
-    let cells = json!({ "key": key, "quick": args.quick, "gates": gates, "cells": rows });
+    let cells = json!({ "key": key, "quick": args.quick, "segment": args.segment, "gates": gates, "cells": rows });
     write(&out, "cells.json", &format!("{cells:#}\n"))?;
     let mut env = host::describe();
     env["counted_on"] = json!(key);
@@ -123,7 +123,9 @@ pub fn main(args: &KernelArgs) -> Result<(), String> {
 fn time(args: &KernelArgs, programs: &FilePath, out: &FilePath) -> Result<(), String> {
     let rows = native::time(programs, &words(args))?;
     let env = host::describe();
-    let cells = json!({ "native": true, "quick": args.quick, "cells": rows });
+    let cells = json!({
+        "native": true, "quick": args.quick, "segment": args.segment, "cells": rows
+    });
     write(out, "cells.json", &format!("{cells:#}\n"))?;
     write(out, "env.json", &format!("{env:#}\n"))?;
     if args.json {

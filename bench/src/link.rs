@@ -42,6 +42,9 @@ impl Link {
         let bind = || Ok(bind(any, &options)?.with_segments(segment));
         let sockets: Result<Vec<Socket>, BindError> = (0..count).map(|_| bind()).collect();
         let sockets = sockets.map_err(|error| error.to_string())?;
+        if segment && !sockets.iter().all(Socket::segments) {
+            return Err("the kernel cuts no datagrams (UDP_SEGMENT)".to_owned());
+        }
         let to = Endpoint::from(peer);
         let route = |source: usize| {
             if !on_loopback || sources == 1 {

@@ -108,8 +108,8 @@ impl Launch {
         Ok(Self { nodes, sockets, listening, listeners, config: config.clone(), is_recorded })
     }
 
-    /// The same; whether several datagrams to one peer leave as one, which the kernel or the
-    /// device cuts apart (UDP_SEGMENT). They do unless told otherwise.
+    /// The same; without `segments` each datagram leaves by itself, where several to one peer would
+    /// leave as one.
     #[must_use]
     pub fn with_segments(mut self, segments: bool) -> Self {
         for socket in self.sockets.iter_mut().flatten() {

@@ -55,7 +55,7 @@ impl Refusal {
 /// `send(first)` offers `first..count` to the kernel and says how many, at least one, it
 /// took from the front. A refused datagram does not keep those behind it from leaving,
 /// unless the kernel is full; then all of them are dropped, for waiting would stall the
-/// shard. At most two calls per datagram.
+/// shard. At most two calls of `send` per datagram.
 pub(super) fn drain(
     count: usize,
     counters: &mut DatapathCounters,

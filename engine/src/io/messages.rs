@@ -21,8 +21,9 @@ use super::run::Run;
 
 /// Message heads for one call at a time.
 ///
-/// The heads hold pointers, but none that outlives the borrow it was taken from: each call
-/// writes all pointers it passes to the kernel from borrows that last until it returns.
+/// The heads hold pointers: into this, and into what is lent for a call. Each call writes all that
+/// it passes to the kernel from borrows that last until it returns; who has the kernel read later
+/// ([`Outgoing::heads`]) keeps what they were taken from.
 pub(super) struct Messages {
     heads: Box<[libc::mmsghdr]>,
     vectors: Box<[libc::iovec]>,

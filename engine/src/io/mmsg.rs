@@ -18,7 +18,7 @@ pub struct MmsgOptions {
     /// [`BATCH_COUNT_MAX`](super::BATCH_COUNT_MAX). Costs about 2.3 KiB each.
     pub batch_count: usize,
     /// Most datagrams that wait to be flushed: 1 to
-    /// [`BATCH_COUNT_MAX`](super::BATCH_COUNT_MAX). Costs about 1.5 KiB each.
+    /// [`BATCH_COUNT_MAX`](super::BATCH_COUNT_MAX). Costs about 1.6 KiB each.
     pub slot_count: usize,
 }
 

@@ -20,17 +20,21 @@ pub(super) struct Runs {
     is_on: bool,
     /// One was refused in this flush.
     is_paused: bool,
+    /// The first datagram of a run that was refused in this flush for no reason that would keep a
+    /// datagram by itself.
+    suspect_idx: Option<usize>,
 }
 
 impl Runs {
     /// As `sockets` were bound to do.
     pub(super) fn of(sockets: &[Socket]) -> Self {
-        Self { is_on: sockets.iter().all(Socket::segments), is_paused: false }
+        let is_on = sockets.iter().all(Socket::segments);
+        Self { is_on, is_paused: false, suspect_idx: None }
     }
 
     /// What follows is another flush.
     pub(super) fn begin(&mut self) {
-        self.is_paused = false;
+        (self.is_paused, self.suspect_idx) = (false, None);
     }
 
     /// Datagrams are to leave in runs.
@@ -38,13 +42,26 @@ impl Runs {
         self.is_on && !self.is_paused
     }
 
-    /// The kernel refused a run: its datagrams, and all that leaves with them, are to be offered
-    /// one by one. Where no reason is known why a datagram by itself would be refused, the host
-    /// is taken not to cut (a device that adds no checksums, IPsec), and is not asked again.
-    pub(super) fn note_refused(&mut self, errno: Errno, counters: &mut DatapathCounters) {
+    /// The kernel refused the run that begins with datagram `first_idx`: until the next flush all
+    /// are to be offered one by one.
+    pub(super) fn note_refused(
+        &mut self,
+        errno: Errno,
+        first_idx: usize,
+        counters: &mut DatapathCounters,
+    ) {
         counters.runs_refused += 1;
         self.is_paused = true;
-        self.is_on &= Refusal::of(errno) != Refusal::Other;
+        if Refusal::of(errno) == Refusal::Other {
+            self.suspect_idx.get_or_insert(first_idx);
+        }
+    }
+
+    /// Datagram `idx` left by itself. If a run that it began was refused, the host does not cut (a
+    /// device that adds no checksums, IPsec), and is not asked again. Were it refused, too, it would
+    /// be for where it goes, of which a peer may have its say.
+    pub(super) fn note_sent(&mut self, idx: usize) {
+        self.is_on &= self.suspect_idx != Some(idx);
     }
 }
 

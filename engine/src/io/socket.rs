@@ -141,8 +141,9 @@ impl Socket {
             local_addr,
             receive_buffer_len: sockopt::socket_recv_buffer_size(&fd)?,
             send_buffer_len: sockopt::socket_send_buffer_size(&fd)?,
+            // One that does not know how would take a run for one datagram.
+            segments: set_int(&fd, libc::SOL_UDP, libc::UDP_SEGMENT, 0).is_ok(),
             fd: Arc::new(fd),
-            segments: true,
         })
     }
 
@@ -174,16 +175,16 @@ impl Socket {
         self.send_buffer_len
     }
 
-    /// The same; with `segments` several datagrams to one peer leave it as one, which the kernel
-    /// or the device cuts apart (UDP_SEGMENT), as they do unless told otherwise. Where the host
-    /// cannot, they leave one by one.
+    /// The same; without `segments` each datagram leaves it by itself.
     #[must_use]
     pub fn with_segments(self, segments: bool) -> Self {
-        Self { segments, ..self }
+        Self { segments: self.segments && segments, ..self }
     }
 
-    /// Several datagrams to one peer are to leave as one.
-    pub(super) fn segments(&self) -> bool {
+    /// Several datagrams to one peer leave it as one, which the kernel or the device cuts apart
+    /// (UDP_SEGMENT), as they do unless told otherwise, where the kernel knows how.
+    #[must_use]
+    pub fn segments(&self) -> bool {
         self.segments
     }
 

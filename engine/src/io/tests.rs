@@ -70,6 +70,7 @@ of_each_datapath! {
     neighbours_to_one_peer_leave_as_one_and_arrive_as_they_were_laid;
     a_run_is_no_longer_than_every_kernel_cuts;
     a_run_that_the_host_refuses_leaves_one_by_one_and_is_the_last_that_is_tried;
+    a_run_to_nowhere_does_not_keep_others_from_leaving_as_one;
     what_is_not_to_leave_together_does_not;
     a_slot_asked_for_again_begins_the_same_datagram_anew;
     a_commit_without_a_slot_is_a_fault_of_the_caller;
@@ -486,6 +487,27 @@ fn a_run_that_the_host_refuses_leaves_one_by_one_and_is_the_last_that_is_tried<D
         let counters = datapath.counters();
         assert_eq!((counters.datagrams_out, counters.packets_out), (20 * round, 20 * round));
         assert_eq!((counters.runs_refused, dropped(&counters)), (1, 0));
+    }
+}
+
+fn a_run_to_nowhere_does_not_keep_others_from_leaving_as_one<D: Make>() {
+    let mut datapath: D = datapath_of(&["127.0.0.1:0"], 64, 64);
+    let asker = peer("127.0.0.1:0");
+    // Anybody can ask from port 0, where nothing can be sent to.
+    let nowhere = Route::to(Endpoint::from(SocketAddr::from(([127, 0, 0, 1], 0))));
+    for round in 1..=3_u64 {
+        for _ in 0..2 {
+            send(datapath.outbox(), &nowhere, b"a peer's fault");
+        }
+        datapath.flush();
+        for salt in 0..20 {
+            send(datapath.outbox(), &Route::to(endpoint(&asker)), &pattern(100, salt));
+        }
+        datapath.flush();
+        (0..20).for_each(|salt| assert_eq!(read(&asker).0, pattern(100, salt)));
+        let counters = datapath.counters();
+        assert_eq!((counters.datagrams_out, counters.packets_out), (20 * round, round));
+        assert_eq!((counters.runs_refused, dropped(&counters)), (round, 2 * round));
     }
 }
 

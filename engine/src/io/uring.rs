@@ -39,8 +39,8 @@ pub struct UringOptions {
 }
 
 impl Default for UringOptions {
-    /// Batches and slots as those of [`MmsgOptions`](super::MmsgOptions), and two batches
-    /// of buffers: one that is walked and one that the kernel fills meanwhile.
+    /// A reply and a query for each datagram, and two batches of buffers: one that is walked and
+    /// one that the kernel fills meanwhile.
     fn default() -> Self {
         Self { batch_count: 64, slot_count: 128, buffer_count: 128 }
     }

@@ -69,9 +69,12 @@ impl MmsgOutbox {
                 };
                 let mut sent = send(runs.are_made());
                 if let Err(Refused { errno, is_run: true }) = sent {
-                    runs.note_refused(errno, counters);
+                    runs.note_refused(errno, idxs[first], counters);
                     counters.send_syscalls += 1;
                     sent = send(false);
+                    if sent.is_ok() {
+                        runs.note_sent(idxs[first]);
+                    }
                 }
                 let Taken { packets, datagrams } = sent.map_err(|refused| refused.errno)?;
                 let taken_idxs = &idxs[first..][..datagrams];

@@ -30,7 +30,8 @@ pub struct UringOutbox {
     messages: Messages,
     /// Committed slots whose outcome is not known.
     sent_idxs: Vec<usize>,
-    /// Those in flight have been refused once for no fault of theirs.
+    /// An error left over from before was told in this flush: those that it was told for are tried
+    /// once more.
     is_second_try: bool,
     runs: Runs,
     /// The batch is one datagram that came without the ring, which has nothing new then.
@@ -136,8 +137,8 @@ impl UringOutbox {
         self.ring.in_flight_count == 0
     }
 
-    /// Counts what became of `sent_idxs` and keeps those to be tried once more: as a leftover
-    /// error is cleared by being told, once is enough, and so it is for those of a run.
+    /// Counts what became of `sent_idxs` and keeps those to be tried once more: those of a run, one
+    /// by one, and those that were told a leftover error, once, since it is cleared by being told.
     fn settle(&mut self) {
         let Self { ring, drafts, messages, sent_idxs, is_second_try, runs, counters, .. } = self;
         let was_second_try = std::mem::replace(is_second_try, false);
@@ -148,18 +149,20 @@ impl UringOutbox {
                 counters.bytes_out += lens.sum::<u64>();
                 counters.datagrams_out += datagrams.len() as u64;
                 counters.packets_out += 1;
+                runs.note_sent(sent_idxs[datagrams.start]);
                 continue;
             }
             let errno = Errno::from_raw_os_error(result.saturating_neg());
             let refusal = Refusal::of(errno);
-            if datagrams.len() > 1 {
-                runs.note_refused(errno, counters);
-            } else if refusal == Refusal::Leftover && !was_second_try {
-                *is_second_try = true;
-            } else {
+            let is_run = datagrams.len() > 1;
+            let is_leftover = refusal == Refusal::Leftover;
+            if is_run {
+                runs.note_refused(errno, sent_idxs[datagrams.start], counters);
+            } else if !is_leftover || was_second_try {
                 refusal.count(1, counters);
                 continue;
             }
+            *is_second_try |= is_leftover;
             sent_idxs.copy_within(datagrams.clone(), kept_count);
             kept_count += datagrams.len();
         }
