@@ -87,6 +87,8 @@ pub struct Report {
     pub latency_us_p99: u64,
     /// Datagrams sent by all nodes from start to stop, as their sockets counted them.
     pub datagrams: u64,
+    /// What these left as, by the host's own count: several to one peer may leave as one.
+    pub packets: u64,
     /// Datagrams or requests that any node refused, whatever the reason.
     pub refusals: u64,
     /// Seconds from the first node's start to the last one's stop.
@@ -478,6 +480,7 @@ impl Swarm {
             latency_us_p50: latency.value_at_quantile(0.5),
             latency_us_p99: latency.value_at_quantile(0.99),
             datagrams: statuses.iter().map(|status| status.datapath.datagrams_out).sum(),
+            packets: statuses.iter().map(|status| status.datapath.packets_out).sum(),
             refusals: statuses.iter().map(Status::refused_total).sum(),
             elapsed_s: self.started.elapsed().as_secs_f64(),
             seed: self.options.seed,

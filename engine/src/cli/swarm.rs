@@ -105,6 +105,7 @@ fn lines_of(report: &Report) -> Vec<String> {
         row("latency, p50", format!("{} µs", report.latency_us_p50)),
         row("latency, p99", format!("{} µs", report.latency_us_p99)),
         row("datagrams", report.datagrams.to_string()),
+        row("packets", report.packets.to_string()),
         row("refusals", report.refusals.to_string()),
     ];
     for (reason, count) in &report.refused {
