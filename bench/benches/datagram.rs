@@ -16,6 +16,9 @@ use kdht_wire::{DATAGRAM_LEN_MAX, Id, Message, key_of_value};
 use common::{Cycle, INPUTS, NOW_BOTH, endpoint, ids, row};
 use tray::Tray;
 
+/// How many datagrams of a batch the engine looks ahead in a table beyond the caches.
+const AHEAD: usize = 3;
+
 /// Where the asker is.
 fn asker() -> Route {
     Route::to(endpoint(1 << 29))
@@ -87,12 +90,16 @@ fn datagram(criterion: &mut Criterion) {
     for contacts in [2_000, 1_000_000] {
         let (mut node, cookie) = node(contacts);
         let (targets, keys) = (ids(12), fill(&mut node, cookie));
-        for (name, kind, targets) in [
-            ("ping", Kind::Ping, &targets),
-            ("find_node", Kind::FindNode, &targets),
-            ("find_value_hit", Kind::FindValue, &keys),
-            ("find_value_miss", Kind::FindValue, &targets),
-        ] {
+        let mut rows = vec![
+            ("ping", Kind::Ping, &targets, 0),
+            ("find_node", Kind::FindNode, &targets, 0),
+            ("find_value_hit", Kind::FindValue, &keys, 0),
+            ("find_value_miss", Kind::FindValue, &targets, 0),
+        ];
+        if node.is_far() {
+            rows.push(("find_node_ahead", Kind::FindNode, &targets, AHEAD));
+        }
+        for (name, kind, targets, ahead) in rows {
             let requests = requests(kind, targets, cookie);
             let (mut tray, route) = (Tray::new(), asker());
             node.handle_datagram(NOW_BOTH, &route, &requests[0], &mut tray);
@@ -105,6 +112,7 @@ fn datagram(criterion: &mut Criterion) {
                 now_ns += 4;
                 let now = Now { mono: Nanos(now_ns), ..NOW_BOTH };
                 tray.sent.clear();
+                (1..=ahead).for_each(|before| node.fetch(before, &route, requests.ahead(before)));
                 node.handle_datagram(now, &route, requests.next(), &mut tray);
                 tray.sent.len()
             });

@@ -5,11 +5,18 @@ use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use alloc_tracker::{Allocator, Session};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion};
 use kdht_bench::draw::Draw;
 use kdht_core::{NS_PER_S, Nanos, Now};
 use kdht_wire::{Endpoint, Id};
+use mimalloc::MiMalloc;
+
+/// The node's allocator, counted: with another one, tables of many contacts lie in memory
+/// otherwise (this one asks for huge pages), and the rows would not be the node's.
+#[global_allocator]
+static ALLOCATOR: Allocator<MiMalloc> = Allocator::new(MiMalloc);
 
 /// Different inputs of one row: a power of two, more than a branch predictor remembers.
 pub(crate) const INPUTS: usize = 4_096;
@@ -51,12 +58,17 @@ pub(crate) fn row<T>(
 
 /// Prints what a call allocates, on average over the next thousand.
 pub(crate) fn allocates(mut call: impl FnMut()) {
-    let found = allocation_counter::measure(|| (0..COUNTED).for_each(|_| call()));
-    let [bytes, count] = [found.bytes_total, found.count_total].map(|sum| {
-        let thousandths = sum * 1_000 / COUNTED;
-        format!("{}.{:03}", thousandths / 1_000, thousandths % 1_000)
-    });
-    println!("{:24}alloc:  {bytes} B/op in {count} allocations/op", "");
+    let session = Session::new().no_stdout().no_file();
+    let calls = session.operation("calls");
+    {
+        let _counted = calls.measure_thread().no_peak().iterations(COUNTED);
+        (0..COUNTED).for_each(|_| call());
+    }
+    for (_, found) in session.to_report().operations() {
+        let [bytes, count] = [found.total_bytes_allocated(), found.total_allocations_count()]
+            .map(|sum| sum as f64 / COUNTED as f64);
+        println!("{:24}alloc:  {bytes:.3} B/op in {count:.3} allocations/op", "");
+    }
 }
 
 /// An endpoint of its own for each number below 2³⁰.
@@ -90,5 +102,10 @@ impl<'a, T> Cycle<'a, T> {
         let item = &self.items[self.at];
         self.at = if self.at + 1 == self.items.len() { 0 } else { self.at + 1 };
         item
+    }
+
+    /// What comes `by` after the next.
+    pub(crate) fn ahead(&self, by: usize) -> &'a T {
+        &self.items[(self.at + by) % self.items.len()]
     }
 }
