@@ -274,9 +274,9 @@ fn turn(
     entry.generator.forget();
     entry.resident.resume()?;
     let length = Duration::from_millis(stage.args.slice_ms);
-    let warmed = entry.generator.run(pace, WARM, |_| false);
-    let mut tally = entry.generator.run(pace, length, |_| false);
-    let settled = entry.generator.run(SETTLE_PACE, SETTLE, |_| false);
+    let warmed = run(entry, pace, WARM);
+    let mut tally = run(entry, pace, length);
+    let settled = run(entry, SETTLE_PACE, SETTLE);
     let table = entry.resident.control().map(|path| Oracle::of_node(path, 20));
     entry.resident.pause()?;
     let is_checked = match table {
@@ -292,6 +292,15 @@ fn turn(
     }
     [&warmed, &tally, &settled].into_iter().for_each(|part| sum.add(part));
     Ok((tally, is_checked))
+}
+
+/// Runs the generator: what the kernel did not take of it was not sent.
+fn run(entry: &mut Entry, pace: Pace, length: Duration) -> Tally {
+    let refused = entry.generator.link().send_errors();
+    let mut tally = entry.generator.run(pace, length, |_| false);
+    let refused = entry.generator.link().send_errors() - refused;
+    tally.sent = tally.sent.saturating_sub(refused);
+    tally
 }
 
 /// Datagrams that were dropped or refused so far, by reason.
