@@ -104,6 +104,8 @@ fn datagram(criterion: &mut Criterion) {
             let (mut tray, route) = (Tray::new(), asker());
             node.handle_datagram(NOW_BOTH, &route, &requests[0], &mut tray);
             assert_eq!(tray.sent.len(), 1, "{name}");
+            let reply = Message::parse(tray.bytes(0)).unwrap();
+            assert_eq!(reply.kind.name(), kind.name(), "{name}: {reply:?}");
             group.throughput(Throughput::Bytes(tray.sent[0].1 as u64));
             let mut now_ns = NOW_BOTH.mono.0;
             let mut requests = Cycle::new(&requests);

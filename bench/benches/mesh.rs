@@ -15,7 +15,7 @@ use kdht_wire::Contact;
 
 use common::{endpoint, row};
 
-/// What one flush carries: a batch off a socket.
+/// What one flush carries: a batch off a ring.
 const BATCH: u64 = 64;
 /// A FIND_NODE request.
 const REQUEST: [u8; 72] = [7; 72];

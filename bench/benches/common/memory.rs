@@ -7,7 +7,7 @@ use kdht::io::{Datagram, Datapath, DatapathCounters, Received, SharedFd};
 use kdht_core::{Outbox, Route};
 use kdht_wire::{DATAGRAM_LEN_MAX, Flags, Kind};
 
-/// Datagrams of a batch, as a socket gives them.
+/// Datagrams of a batch, as a ring gives them.
 const BATCH: u64 = 64;
 
 /// What whoever measures tells one shard's datapath, and is told. A line of the cache of its
