@@ -1,6 +1,7 @@
 //! Control messages beside a datagram: which address of ours it was sent to or shall leave
-//! from, how many datagrams the kernel dropped, and of what length it shall cut this one into. Read and written as plain bytes in the
-//! kernel's layout (`struct cmsghdr`, each message padded to a word).
+//! from, how many datagrams the kernel dropped, and how long those are that it is to be cut
+//! into. Read and written as plain bytes in the kernel's layout (`struct cmsghdr`, each message
+//! padded to a word).
 
 use std::mem::size_of;
 
