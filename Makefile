@@ -17,7 +17,7 @@ demo:
 test: needs
 	$(CARGO) test --workspace --all-features
 	./kmod/test/build bookworm-backports
-	KDHT=target/debug/kdht ./kmod/test/guest
+	KDHT=$${CARGO_TARGET_DIR:-target}/debug/kdht ./kmod/test/guest
 	$(MAKE) count-kmod
 
 # The kernel module's tests alone: its C beside the Rust crates, then the module in a guest.

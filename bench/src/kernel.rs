@@ -98,7 +98,9 @@ pub fn main(args: &KernelArgs) -> Result<(), String> {
     let gates = gates(&rows);
     let found = Baseline::of(&key, &rows);
 
-    let cells = json!({ "key": key, "quick": args.quick, "segment": args.segment, "gates": gates, "cells": rows });
+    let cells = json!({
+        "key": key, "quick": args.quick, "segment": args.segment, "gates": gates, "cells": rows
+    });
     write(&out, "cells.json", &format!("{cells:#}\n"))?;
     let mut env = host::describe();
     env["counted_on"] = json!(key);
